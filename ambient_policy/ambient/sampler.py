@@ -1,0 +1,141 @@
+"""Sigma first, then a window among those admitted at that sigma: exact, O(log E) a draw.
+
+P(window | sigma) is its natural weight restricted to the admitted windows and renormalised over
+all sources. Sorting makes that one cumulative sum and one binary search:
+
+* an episode whose two bands overlap (sigma_min < sigma_max) is admitted everywhere,
+* any other is admitted above its threshold or below its sigma_max, never both.
+
+So the mass admitted at sigma is a prefix of the episodes by rising threshold (those admitted
+everywhere come first) plus a prefix of the others by falling sigma_max.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ambient_policy.ambient.admission import Admission
+from ambient_policy.batch import Draw
+from ambient_policy.diffusion.noise import Sigma, UniformOverLevels
+from ambient_policy.errors import SettingsError
+from ambient_policy.seeding import generator
+
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Band:
+    """Episodes in the order in which they become admitted.
+
+    Attributes:
+        episode: (n,) episode numbers.
+        key: (n,) rising; the first j are admitted where key < x.
+        mass: (n + 1,) cumulative weight.
+    """
+
+    episode: Integers
+    key: Sigma
+    mass: Sigma
+
+    @classmethod
+    def ordered(cls, episode: Integers, key: Sigma, weight: Sigma) -> "_Band":
+        order = np.argsort(key, kind="stable")
+        mass = np.concatenate([[0.0], np.cumsum(weight[order])])
+        return cls(episode[order], key[order], mass)
+
+    def admitted(self, x: Sigma) -> Integers:
+        """How many of the band are admitted at x: those whose key is strictly below it."""
+        return np.searchsorted(self.key, x, side="left")
+
+    def find(self, mass: Sigma, admitted: Integers) -> Integers:
+        """The episode, among the admitted, at which the cumulative weight passes ``mass``."""
+        place = np.searchsorted(self.mass, mass, side="right") - 1
+        return self.episode[np.clip(place, 0, np.maximum(admitted - 1, 0))]
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Draws (window, sigma, sigma_trust) from E episodes; a batch is a function of (seed, step).
+
+    Attributes:
+        admission: thresholds of the E episodes.
+        starts: (E,) global index of each episode's first window.
+        lengths: (E,) windows of each episode, >= 1.
+        window_weight: (E,) weight of one window of each episode, >= 0: source weight / windows.
+        law: the training law of sigma.
+
+    Raises:
+        SettingsError: when some sigma of the law has no admitted window, naming the interval.
+    """
+
+    admission: Admission
+    starts: Integers
+    lengths: Integers
+    window_weight: Sigma
+    law: UniformOverLevels
+    _above: _Band = field(init=False, repr=False)
+    _below: _Band = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        threshold, sigma_max = self.admission.threshold, self.admission.sigma_max
+        weight = self.window_weight * self.lengths
+        usable = np.flatnonzero(weight > 0)
+        everywhere = threshold < sigma_max
+        key = np.where(everywhere, -np.inf, threshold)
+        above = usable[key[usable] < np.inf]
+        below = usable[(~everywhere & (sigma_max > 0))[usable]]
+        object.__setattr__(self, "_above", _Band.ordered(above, key[above], weight[above]))
+        object.__setattr__(self, "_below", _Band.ordered(below, -sigma_max[below], weight[below]))
+        self._check_coverage()
+
+    def _check_coverage(self) -> None:
+        low = -self._below.key[0] if len(self._below.key) else 0.0
+        high = self._above.key[0] if len(self._above.key) else np.inf
+        missing = self.law.covered(low, high)
+        if low <= high and len(missing):
+            raise SettingsError(
+                f"no episode may teach sigma in [{low:g}, {high:g}]: {len(missing)} training levels, "
+                f"from {missing[0]:.4g} to {missing[-1]:.4g}, have no admitted window. "
+                "Lower a sigma_min, raise a sigma_max, or trust one source everywhere."
+            )
+
+    def mass(self, sigma: Sigma) -> Sigma:
+        """Total weight admitted at each sigma (...,), before normalisation."""
+        high, low = self._above.admitted(sigma), self._below.admitted(-sigma)
+        return self._above.mass[high] + self._below.mass[low]
+
+    def draw_at(self, sigma: Sigma, generator: np.random.Generator) -> Draw:
+        """One admitted window for each given sigma (B,)."""
+        high, low = self._above.admitted(sigma), self._below.admitted(-sigma)
+        split = self._above.mass[high]
+        position = generator.random(len(sigma)) * (split + self._below.mass[low])
+        from_above = (position < split) | (low == 0)
+        episode = np.where(
+            from_above,
+            self._above.find(position, high) if len(self._above.episode) else 0,
+            self._below.find(position - split, low) if len(self._below.episode) else 0,
+        )
+        offset = (generator.random(len(sigma)) * self.lengths[episode]).astype(np.int64)
+        return Draw(self.starts[episode] + offset, sigma, self.admission.trust(episode, sigma))
+
+    def draw(self, seed: int, step: int, count: int) -> Draw:
+        """The draws of one training step: a pure function of (seed, step, count)."""
+        stream = generator(seed, "draws", step)
+        return self.draw_at(self.law.draw(stream, count), stream)
+
+    def source_probabilities(self, source: Integers, sources: int) -> Sigma:
+        """(K, sources): exact P(source | sigma) at each level of the law."""
+        weight = self.window_weight * self.lengths
+        every = np.arange(len(weight))
+        rows = [
+            np.bincount(
+                source,
+                weights=weight * self.admission.admits(every, np.full(len(weight), level)),
+                minlength=sources,
+            )
+            for level in self.law.levels
+        ]
+        table: Sigma = np.array(rows)
+        total: Sigma = table.sum(axis=1, keepdims=True)
+        return np.divide(table, total)

@@ -1,0 +1,45 @@
+"""The denoising loss and the ambient loss, which are one formula.
+
+E[x_trust | x_sigma] = (1 - r) E[x0 | x_sigma] + r x_sigma,   r = sigma_trust^2 / sigma^2
+(Daras et al. 2024, Consistent Diffusion Meets Tweedie, theorem 4.1, in VE letters), so
+
+    L = w ||D - (x_trust - r x_sigma) / (1 - r)||^2,            w = 1 / c_out^2.
+
+At sigma_trust = 0 it is the ordinary loss w ||D - x0||^2: a value, not a branch.
+"""
+
+import torch
+from torch import Tensor
+
+from ambient_policy.diffusion.precondition import Prediction, coefficients
+
+
+def ambient_target(x_trust: Tensor, x_sigma: Tensor, sigma: Tensor, sigma_trust: Tensor) -> Tensor:
+    """What D should equal in the mean: (x_trust - r x_sigma) / (1 - r), (B,Tp,A)."""
+    r = ((sigma_trust / sigma) ** 2)[:, None, None]
+    return (x_trust - r * x_sigma) / (1 - r)
+
+
+def denoising_loss(
+    x0_hat: Tensor,
+    x_trust: Tensor,
+    x_sigma: Tensor,
+    sigma: Tensor,
+    sigma_trust: Tensor,
+    prediction: Prediction,
+    mask: Tensor,
+) -> Tensor:
+    """Mean over the chunk steps that count of the weighted squared error; a scalar.
+
+    Args:
+        x0_hat: (B,Tp,A), the denoiser's answer D.
+        x_trust: (B,Tp,A), the chunk at its level of trust.
+        x_sigma: (B,Tp,A), what the denoiser saw.
+        sigma: (B,); sigma_trust: (B,), 0 <= sigma_trust < sigma.
+        prediction: decides the weight, 1 / c_out^2.
+        mask: (B,Tp) bool, false where a step is not to be learned.
+    """
+    target = ambient_target(x_trust, x_sigma, sigma, sigma_trust)
+    weight = coefficients(prediction, sigma).c_out ** -2
+    error = (weight * (x0_hat - target) ** 2).mean(dim=-1)
+    return torch.where(mask, error, 0).sum() / mask.sum()

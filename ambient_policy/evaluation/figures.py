@@ -1,0 +1,297 @@
+"""The figures of the page, each as (description, data URI), drawn without any global state."""
+
+import base64
+import io
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from ambient_policy.evaluation.comparison import Table
+from ambient_policy.evaluation.page import ArmResult, Denoising, Draws, Page
+
+# Okabe and Ito's colour-blind-safe set and three of Tol's; vermilion is kept for failures.
+ARMS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#000000", "#999933", "#882255")
+FAILURE = "#D55E00"
+SOURCES = ("#5E6C7B", "#E3CE7B", "#44AA99", "#AA4499", "#332288", "#88CCEE")
+WALL, FAINT = "#C9CFD6", "#9AA3AD"
+Figures = tuple[tuple[str, str], ...]
+
+
+def arm_colours(page: Page) -> dict[str, str]:
+    """Arm -> its colour in every figure of the page."""
+    return {arm.name: ARMS[i % len(ARMS)] for i, arm in enumerate(page.arms)}
+
+
+def success_against_jerk(page: Page, table: Table) -> Figures:
+    """One point per arm with both intervals; jerk over successes (over all when none succeeded)."""
+    figure = _figure(7.2, 4.6)
+    axes = figure.add_subplot()
+    drawn = 0
+    for row in table.rows:
+        jerk = row.squared_jerk_successes if row.successes else row.squared_jerk
+        if not jerk.estimate > 0:
+            continue
+        colour = arm_colours(page)[row.arm]
+        _interval_bars(axes, jerk, row.success, colour)
+        axes.annotate(
+            row.arm,
+            (jerk.estimate, 100 * row.success.estimate),
+            xytext=(9, 7),
+            textcoords="offset points",
+            color=colour,
+        )
+        drawn += 1
+    unit = page.length_unit
+    axes.set(
+        title="Success against jerk",
+        xlabel=f"mean squared jerk of successes [({unit}/s³)²], log",
+        ylabel="success [%]",
+        xscale="log",
+        ylim=(-4, 106),
+    )
+    axes.margins(x=0.2)
+    axes.grid(alpha=0.25)
+    return _shown("Success rate against mean squared jerk for each arm", figure) if drawn else ()
+
+
+def _interval_bars(axes: Axes, x: Any, y: Any, colour: str) -> None:
+    reach = [[[v.estimate - v.low], [v.high - v.estimate]] for v in (x, y)]
+    widths = [np.nan_to_num(np.clip(r, 0, None)) for r in reach]
+    axes.errorbar(
+        [x.estimate],
+        [100 * y.estimate],
+        xerr=widths[0],
+        yerr=100 * widths[1],
+        fmt="o",
+        color=colour,
+        capsize=3,
+        markersize=7,
+    )
+
+
+def executed_paths(page: Page) -> Figures:
+    """One panel per arm: what it did at the same starts."""
+    arms = [arm for arm in page.arms if any(arm.paths.values())]
+    if not arms:
+        return ()
+    figure, panels = _panels(len(arms), columns=3, size=3.9)
+    for axes, arm in zip(panels, arms, strict=True):
+        _draw_world(axes, page)
+        _draw_paths(axes, page, arm)
+        axes.set_title(arm.name)
+        _label_positions(axes, page)
+    _path_legend(figure, page)
+    _same_view(panels, page)
+    return _shown("Executed paths of each arm in the world", figure, png=True)
+
+
+def _draw_paths(axes: Axes, page: Page, arm: ArmResult) -> None:
+    seed = next(seed for seed, paths in arm.paths.items() if paths)
+    records = {episode.seed: episode for episode in arm.episodes[seed]}
+    for episode in sorted(set(arm.paths[seed]) & set(records))[: page.paths_shown]:
+        path, record = arm.paths[seed][episode], records[episode]
+        colour = arm_colours(page)[arm.name] if record.success else FAILURE
+        axes.plot(*path[:, :2].T, color=colour, linewidth=1, alpha=0.75, zorder=2)
+        _mark_ends(axes, path[0], record.goal)
+        if not record.success:
+            axes.plot(*path[-1, :2], "x", color=FAILURE, markersize=6, zorder=4)
+
+
+def _mark_ends(axes: Axes, start: Any, goal: Any) -> None:
+    axes.plot(*start[:2], "o", color="#333", fillstyle="none", markersize=3.5, alpha=0.7, zorder=3)
+    if goal is not None:
+        axes.plot(*goal[:2], "*", color="#333", markersize=5, alpha=0.7, zorder=3, mew=0)
+
+
+def _path_legend(figure: Figure, page: Page) -> None:
+    marks = [
+        Line2D([], [], marker="o", fillstyle="none", color="#333", linestyle="", label="start"),
+        Line2D([], [], color="#333", label="success (arm's colour)"),
+        Line2D([], [], marker="x", color=FAILURE, label="failure"),
+    ]
+    if any(e.goal is not None for arm in page.arms for run in arm.episodes.values() for e in run):
+        marks.insert(1, Line2D([], [], marker="*", color="#333", linestyle="", label="goal"))
+    figure.legend(handles=marks, loc="outside lower center", ncols=len(marks), frameon=False)
+
+
+def denoising(page: Page) -> Figures:
+    """For each arm that has one: a chunk at every level."""
+    return tuple(
+        shown
+        for arm in page.arms
+        if arm.denoising is not None
+        for shown in _denoising_of(page, arm, arm.denoising)
+    )
+
+
+def _denoising_of(page: Page, arm: ArmResult, chunk: Denoising) -> Figures:
+    figure, panels = _panels(len(chunk.sigma), columns=4, size=2.5)
+    figure.suptitle(f"{arm.name}: one chunk, level by level")
+    for axes, sigma, points in zip(panels, chunk.sigma, chunk.chunks, strict=True):
+        _draw_world(axes, page)
+        axes.plot(*chunk.chunks[-1].T, color=FAINT, linewidth=3, alpha=0.6, zorder=2)
+        colour = arm_colours(page)[arm.name]
+        axes.plot(*points.T, ".-", color=colour, linewidth=0.8, markersize=4, zorder=3)
+        if chunk.start is not None:
+            _mark_ends(axes, chunk.start, chunk.goal)
+        axes.set_title(f"σ = {sigma:.3g}", fontsize=10)
+        _label_positions(axes, page)
+    _same_view(panels, page, chunk.chunks[-1])
+    return _shown(f"Denoising of one chunk of arm {arm.name}, level by level", figure, png=True)
+
+
+def draws(page: Page) -> Figures:
+    """One panel per arm that counted its draws."""
+    arms = [(arm, arm.draws) for arm in page.arms if arm.draws is not None]
+    if not arms:
+        return ()
+    figure, panels = _panels(len(arms), columns=2, size=3.3, wide=1.65)
+    for axes, (arm, counted) in zip(panels, arms, strict=True):
+        _draw_shares(axes, arm, counted)
+        axes.set(
+            title=arm.name,
+            xlabel="noise level σ [normalised action], log",
+            ylabel="share of draws [%]",
+            xscale="log",
+            ylim=(0, 108),
+        )
+    return _shown("Share of each source among the draws at each noise level", figure)
+
+
+def _draw_shares(axes: Axes, arm: ArmResult, counted: Draws) -> None:
+    """Stacked bands, one step per level; unvisited levels stay white."""
+    order = np.argsort(counted.sigma)
+    counts = np.asarray(counted.counts, np.float64)[order]
+    total = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(100 * counts, total, out=np.zeros_like(counts), where=total > 0)
+    edges = _edges(np.asarray(counted.sigma, np.float64)[order])
+    below = np.zeros(len(counts))
+    for i, source in enumerate(counted.sources):
+        above = below + shares[:, i]
+        axes.stairs(above, edges, baseline=below, fill=True, color=_source(i), label=source)
+        below = above
+        _draw_thresholds(axes, source, arm.thresholds.get(source), _source(i))
+    visited = [level for level in arm.solver_levels if level > 0]
+    if visited:
+        height = [103.5] * len(visited)
+        axes.plot(visited, height, "v", color="#333", markersize=5, label="solver levels")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize=8, ncols=2, frameon=False)
+
+
+def _draw_thresholds(
+    axes: Axes, source: str, pair: tuple[float, float] | None, colour: str
+) -> None:
+    for name, level, style in zip(("σ_min", "σ_max"), pair or (), ("--", ":"), strict=False):
+        if 0 < level < math.inf:
+            axes.axvline(level, color="white", linewidth=3)
+            label = f"{name} of {source} = {level:.3g}"
+            axes.axvline(level, color="#222", linestyle=style, linewidth=1.4, label=label)
+
+
+def _source(i: int) -> str:
+    return SOURCES[i % len(SOURCES)]
+
+
+def _edges(levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Bounds (L+1,) between levels (L,), half way on the logarithmic axis."""
+    if len(levels) == 1:
+        return np.array([levels[0] / 1.5, levels[0] * 1.5])
+    logs = np.log(levels)
+    inner = (logs[1:] + logs[:-1]) / 2
+    ends = 2 * logs[[0, -1]] - inner[[0, -1]]
+    return np.asarray(np.exp(np.concatenate([ends[:1], inner, ends[1:]])))
+
+
+def training_curves(page: Page) -> Figures:
+    """Loss against step, all arms and training seeds in one panel."""
+    figure = _figure(8, 4)
+    axes = figure.add_subplot()
+    for arm in page.arms:
+        for rows in arm.training.values():
+            _draw_losses(axes, rows, arm_colours(page)[arm.name])
+    if not axes.lines:
+        return ()
+    handles = [
+        Line2D([], [], color=colour, label=name) for name, colour in arm_colours(page).items()
+    ]
+    axes.legend(handles=handles, frameon=False)
+    axes.set(
+        title="Training loss",
+        xlabel="training step",
+        ylabel="loss [normalised action²], log",
+        yscale="log",
+    )
+    axes.grid(alpha=0.25)
+    return _shown("Training loss against step for each arm", figure)
+
+
+def _draw_losses(axes: Axes, rows: Sequence[Any], colour: str) -> None:
+    known = [(row["step"], row["loss"]) for row in rows if row.get("loss") is not None]
+    if not known:
+        return
+    steps, losses = np.array(known, np.float64).T
+    axes.plot(steps, losses, color=colour, linewidth=0.6, alpha=0.3)
+    width = max(1, len(losses) // 25)
+    smooth = np.convolve(losses, np.full(width, 1 / width), mode="valid")
+    axes.plot(steps[width - 1 :], smooth, color=colour, linewidth=1.6)
+
+
+def _draw_world(axes: Axes, page: Page) -> None:
+    for x_low, y_low, x_high, y_high in page.walls:
+        size = (x_high - x_low, y_high - y_low)
+        axes.add_patch(Rectangle((x_low, y_low), *size, color=WALL, linewidth=0, zorder=1))
+    axes.set_aspect("equal")
+
+
+def _label_positions(axes: Axes, page: Page) -> None:
+    axes.set_xlabel(f"x [{page.length_unit}]")
+    axes.set_ylabel(f"y [{page.length_unit}]")
+    axes.label_outer()
+
+
+def _same_view(panels: Sequence[Axes], page: Page, around: Any = None) -> None:
+    """All panels show the arena; without one, three times the extent of ``around`` (N,2)."""
+    if page.arena is not None:
+        x_low, y_low, x_high, y_high = page.arena
+    elif around is not None:
+        middle = (around.max(axis=0) + around.min(axis=0)) / 2
+        reach = 1.5 * max(float(np.ptp(around, axis=0).max()), 1e-9)
+        (x_low, y_low), (x_high, y_high) = middle - reach, middle + reach
+    else:
+        x_low, y_low = (min(low) for low in zip(*(a.dataLim.min for a in panels), strict=True))
+        x_high, y_high = (max(high) for high in zip(*(a.dataLim.max for a in panels), strict=True))
+    for axes in panels:
+        axes.set(xlim=(x_low, x_high), ylim=(y_low, y_high))
+
+
+def _panels(count: int, columns: int, size: float, wide: float = 1.0) -> tuple[Figure, list[Axes]]:
+    columns = min(columns, count)
+    rows = math.ceil(count / columns)
+    figure = _figure(columns * size * wide, rows * size)
+    return figure, [figure.add_subplot(rows, columns, i + 1) for i in range(count)]
+
+
+def _figure(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _shown(description: str, figure: Figure, png: bool = False) -> Figures:
+    """The figure inside the page: SVG, or PNG where thousands of points would make it heavy."""
+    kind, mime = ("png", "image/png") if png else ("svg", "image/svg+xml")
+    stored = io.BytesIO()
+    still = {"Software": None} if png else {"Date": None, "Creator": None}
+    with matplotlib.rc_context({"svg.hashsalt": "ambient_policy"}):
+        figure.savefig(stored, format=kind, dpi=144, metadata=still)
+    data = base64.b64encode(stored.getvalue()).decode()
+    return ((description, f"data:{mime};base64,{data}"),)

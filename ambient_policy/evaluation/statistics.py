@@ -1,0 +1,182 @@
+"""Intervals that respect how the numbers came about: starts shared by all arms, few trainings.
+
+Every arm is run on the same starts (episode seeds), once per training seed: a table (S,E) of
+S trainings by E starts, crossed. A resample draws trainings with replacement and, independently,
+starts with replacement; the drawn starts are the same for every training and every arm (the
+"pigeonhole" bootstrap of Owen 2007 for crossed tables). Pooling S*E episodes as if independent
+would hide both that a start is hard for everybody and that a training came out well by luck.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from statsmodels.stats.proportion import proportion_confint
+
+from ambient_policy import seeding
+from ambient_policy.errors import DataError
+
+Floats = NDArray[np.floating[Any]]
+RESAMPLES = 10_000
+_BLOCK = 1_000  # resamples held in memory at once
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and the ends of its interval; NaN where it is not defined."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def wilson(successes: int, trials: int, confidence: float = 0.95) -> Interval:
+    """The share of successes in [0,1] with Wilson's score interval (episodes as independent)."""
+    if not 0 <= successes <= trials or trials < 1:
+        raise DataError(f"{successes} successes in {trials} trials: need 0 <= successes <= trials.")
+    low, high = proportion_confint(successes, trials, alpha=1 - confidence, method="wilson")
+    return Interval(successes / trials, float(low), float(high))
+
+
+def bootstrap_mean(
+    values: Floats, *, seed: int, resamples: int = RESAMPLES, confidence: float = 0.95
+) -> Interval:
+    """Mean of a table (S,E) of trainings by starts, or (E,) of one training, with percentiles.
+
+    NaN cells (a failure, when only successes count) are left out. With S = 1 only the starts are
+    resampled: the interval is then about *this* training, not about training again.
+    """
+    table = _table(values)
+    draws = []
+    for trainings, starts in _counts(table.shape, None, seed, resamples):
+        known = np.isfinite(table)
+        total = ((starts @ np.where(known, table, 0).T) * trainings).sum(axis=1)
+        draws.append(_divide(total, ((starts @ known.T) * trainings).sum(axis=1)))
+    return _percentiles(_nanmean(table), np.concatenate(draws), table.shape[1], confidence)
+
+
+def paired_difference(
+    arm: Floats,
+    baseline: Floats,
+    *,
+    seed: int,
+    resamples: int = RESAMPLES,
+    confidence: float = 0.95,
+) -> Interval:
+    """Arm minus baseline, start by start: tables (S,E) and (S',E) over the same E starts.
+
+    At each start the trainings are averaged (NaN cells left out), then arm and baseline are
+    subtracted, then starts are averaged; a start unknown to either is left out. Trainings of the
+    two arms are resampled apart, for they are different runs; starts together, for they are shared.
+    """
+    return _paired(arm, baseline, np.subtract, seed, resamples, confidence)
+
+
+def paired_ratio(
+    arm: Floats,
+    baseline: Floats,
+    *,
+    seed: int,
+    resamples: int = RESAMPLES,
+    confidence: float = 0.95,
+) -> Interval:
+    """Mean of the arm over mean of the baseline, on the starts both know; otherwise as above."""
+    return _paired(arm, baseline, _divide, seed, resamples, confidence)
+
+
+def levels_note(trainings: int) -> str:
+    """What the intervals of a comparison with this many trainings per arm are about."""
+    if trainings == 1:
+        return (
+            "One training seed: intervals are over episodes only. They tell how sure we are about "
+            "these trained networks, not what training again would give."
+        )
+    few = "" if trainings >= 5 else " So few trainings make the outer level itself uncertain."
+    return (
+        f"Bootstrap intervals resample training seeds ({trainings} in the smallest arm) and "
+        f"starts.{few}"
+    )
+
+
+def _paired(
+    arm: Floats, baseline: Floats, compare: Any, seed: int, resamples: int, confidence: float
+) -> Interval:
+    a, b = _table(arm), _table(baseline)
+    if a.shape[1] != b.shape[1]:
+        raise DataError(
+            f"a paired comparison needs the same starts, got {a.shape[1]} for the arm and "
+            f"{b.shape[1]} for the baseline: evaluate both on the same episode seeds."
+        )
+    estimate = _compare(a, b, compare, *(np.ones((1, n)) for n in (len(a), len(b), a.shape[1])))
+    arm_draws = _counts(a.shape, "arm", seed, resamples)
+    baseline_draws = _counts(b.shape, "baseline", seed, resamples)
+    draws = [
+        _compare(a, b, compare, of_arm, of_baseline, starts)
+        for (of_arm, starts), (of_baseline, _) in zip(arm_draws, baseline_draws, strict=True)
+    ]
+    return _percentiles(float(estimate[0]), np.concatenate(draws), a.shape[1], confidence)
+
+
+def _compare(
+    a: Floats, b: Floats, compare: Any, of_arm: Floats, of_baseline: Floats, starts: Floats
+) -> Floats:
+    """(R,) comparisons of means over starts, given how often each row was drawn, (R,S) (R,S')."""
+    at_arm, at_baseline = _per_start(a, of_arm), _per_start(b, of_baseline)
+    weight = starts * (np.isfinite(at_arm) & np.isfinite(at_baseline))
+    total = weight.sum(axis=1)
+    means = (
+        _divide((weight * np.nan_to_num(side)).sum(axis=1), total) for side in (at_arm, at_baseline)
+    )
+    return np.asarray(compare(*means))
+
+
+def _per_start(table: Floats, counts: Floats) -> Floats:
+    """(R,E) mean over the drawn trainings at each start, NaN where none is known."""
+    known = np.isfinite(table)
+    return _divide(counts @ np.where(known, table, 0), counts @ known)
+
+
+def _counts(shape: tuple[int, ...], side: str | None, seed: int, resamples: int) -> Any:
+    """Blocks of (trainings (R,S), starts (R,E)): how often each was drawn; starts ignore side."""
+    trainings, starts = shape
+    purpose = "bootstrap trainings" if side is None else f"bootstrap trainings of {side}"
+    of_trainings = seeding.generator(seed, purpose)
+    of_starts = seeding.generator(seed, "bootstrap starts")
+    for first in range(0, resamples, _BLOCK):
+        block = min(_BLOCK, resamples - first)
+        yield (
+            _multinomial(of_trainings, trainings, block),
+            _multinomial(of_starts, starts, block),
+        )
+
+
+def _multinomial(rng: np.random.Generator, items: int, draws: int) -> Floats:
+    return np.asarray(rng.multinomial(items, np.full(items, 1 / items), size=draws), np.float64)
+
+
+def _percentiles(estimate: float, draws: Floats, starts: int, confidence: float) -> Interval:
+    known = draws[np.isfinite(draws)]
+    if starts < 2 or not len(known):
+        return Interval(estimate, float("nan"), float("nan"))
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(known, [tail, 1 - tail])
+    return Interval(estimate, float(low), float(high))
+
+
+def _table(values: Floats) -> Floats:
+    table = np.atleast_2d(np.asarray(values, np.float64))
+    if table.ndim != 2 or not table.size:
+        raise DataError(f"expected numbers (trainings, starts), got shape {np.shape(values)}.")
+    return table
+
+
+def _nanmean(table: Floats) -> float:
+    known = table[np.isfinite(table)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def _divide(numerator: Floats, denominator: Floats) -> Floats:
+    missing = np.full(np.shape(numerator), np.nan)
+    np.divide(numerator, denominator, out=missing, where=denominator != 0)
+    return missing

@@ -1,0 +1,115 @@
+"""An affine map per dimension, its exact inverse, and the fingerprint thresholds are bound to.
+
+A noise level means something only in units of normalised action: an annotation names the
+fingerprint of the normaliser it was made under, and training refuses another.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ambient_policy.errors import DataError, SettingsError
+
+
+@dataclass(frozen=True)
+class Affine:
+    """normalised = (value - center) / scale, per dimension; scale > 0."""
+
+    center: tuple[float, ...]
+    scale: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        numbers = np.array([self.center, self.scale], dtype=np.float64)
+        if not np.isfinite(numbers).all() or (numbers[1] <= 0).any():
+            raise DataError(
+                f"a normaliser needs finite centers and positive scales, got center = {self.center}"
+                f", scale = {self.scale}. Check the data (or the given bounds) of that dimension."
+            )
+
+    @classmethod
+    def from_range(cls, low: Sequence[float], high: Sequence[float]) -> "Affine":
+        """[low, high] -> [-1, 1]; a dimension that never moves keeps its unit (scale 1)."""
+        low_, high_ = np.asarray(low, np.float64), np.asarray(high, np.float64)
+        half = (high_ - low_) / 2
+        scale = np.where(half > 0, half, 1.0)
+        return cls(tuple(((low_ + high_) / 2).tolist()), tuple(scale.tolist()))
+
+    @classmethod
+    def from_moments(cls, values: NDArray[np.floating[Any]]) -> "Affine":
+        """Mean 0 and standard deviation 1 over axis 0 of (N, D)."""
+        deviation = values.std(axis=0, dtype=np.float64)
+        scale = np.where(deviation > 0, deviation, 1.0)
+        return cls(tuple(values.mean(axis=0, dtype=np.float64).tolist()), tuple(scale.tolist()))
+
+
+@dataclass(frozen=True)
+class Normalizer:
+    """The maps of observations (O,) and actions (A,)."""
+
+    observations: Affine
+    actions: Affine
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain lists, for settings and checkpoints."""
+        return {
+            part: {"center": list(affine.center), "scale": list(affine.scale)}
+            for part, affine in (("observations", self.observations), ("actions", self.actions))
+        }
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> "Normalizer":
+        """The inverse of ``to_json``."""
+        return cls(
+            *(
+                Affine(tuple(record[part]["center"]), tuple(record[part]["scale"]))
+                for part in ("observations", "actions")
+            )
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits of the action map: what a noise level's unit depends on."""
+        text = json.dumps(self.to_json()["actions"], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class AffineLayer(nn.Module):
+    """An ``Affine`` over the last dimension of tensors, on their device."""
+
+    def __init__(self, affine: Affine) -> None:
+        super().__init__()
+        self.register_buffer("center", torch.tensor(affine.center), persistent=False)
+        self.register_buffer("scale", torch.tensor(affine.scale), persistent=False)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(..., D) in its own unit -> normalised."""
+        return (values - self.get_buffer("center")) / self.get_buffer("scale")
+
+    def inverse(self, normalised: Tensor) -> Tensor:
+        """(..., D) normalised -> in its own unit."""
+        return normalised * self.get_buffer("scale") + self.get_buffer("center")
+
+
+def check_bounds(low: Sequence[float], high: Sequence[float], dimensions: int, name: str) -> None:
+    """Refuse bounds of the wrong length or upside down, naming the setting.
+
+    Raises:
+        SettingsError: naming the setting, the lengths and the dimension at fault.
+    """
+    if len(low) != dimensions or len(high) != dimensions:
+        raise SettingsError(
+            f"normalizer.{name}: low has {len(low)} and high {len(high)} numbers, but the data has "
+            f"{dimensions} dimensions; give one number for each."
+        )
+    for i, (lowest, highest) in enumerate(zip(low, high, strict=True)):
+        if not lowest < highest:
+            raise SettingsError(
+                f"normalizer.{name}: low[{i}] = {lowest} must lie below high[{i}] = {highest}."
+            )

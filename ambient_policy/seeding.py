@@ -1,0 +1,60 @@
+"""Randomness as a function of (seed, purpose, step): nothing here remembers anything.
+
+A resumed run therefore equals an unbroken one, and two purposes never share a stream.
+"""
+
+import zlib
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+
+def generator(seed: int, purpose: str, *step: int) -> np.random.Generator:
+    """A numpy generator (Philox) for this seed, purpose and step(s), all >= 0."""
+    return np.random.Generator(
+        np.random.Philox(np.random.SeedSequence([seed, zlib.crc32(purpose.encode()), *step]))
+    )
+
+
+def integer(seed: int, purpose: str, *step: int) -> int:
+    """A seed in [0, 2^63) for a library that takes only an integer."""
+    return int(generator(seed, purpose, *step).integers(2**63))
+
+
+def torch_generator(
+    seed: int, purpose: str, *step: int, device: torch.device | str = "cpu"
+) -> torch.Generator:
+    """A torch generator on a device for this seed, purpose and step(s)."""
+    return torch.Generator(device).manual_seed(integer(seed, purpose, *step))
+
+
+def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The finaliser of splitmix64 (Steele, Lea, Flood 2014): a bijection that mixes all bits."""
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def normal_at(
+    seed: int, purpose: str, rows: NDArray[np.int64], dimensions: int
+) -> NDArray[np.float32]:
+    """Standard normal numbers addressed by row, as if from an endless table nobody stores.
+
+    Args:
+        rows: (...,) row numbers, >= 0; equal rows give equal numbers.
+        dimensions: columns of the table.
+
+    Returns:
+        (..., dimensions) float32, by hashing (splitmix64) and the Box-Muller transform.
+    """
+    golden = 0x9E3779B97F4A7C15  # splitmix64's increment: neighbouring counters end far apart
+    cells = rows[..., None].astype(np.uint64) * np.uint64(dimensions)
+    counters = np.uint64(2) * (cells + np.arange(dimensions, dtype=np.uint64))
+    key = np.uint64(integer(seed, purpose))
+    bits = [_mix(_mix((counters + np.uint64(i)) * np.uint64(golden) + key)) for i in (0, 1)]
+    radius, angle = (  # two uniform numbers of 53 bits
+        (b >> np.uint64(11)).astype(np.float64) * 2.0**-53 for b in bits
+    )
+    noise = np.sqrt(-2.0 * np.log1p(-radius)) * np.cos(2.0 * np.pi * angle)
+    return noise.astype(np.float32)

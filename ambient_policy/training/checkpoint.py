@@ -1,0 +1,155 @@
+"""Checkpoints without pickle: safetensors and JSON in one folder, complete or absent.
+
+    step-0001000/
+        weights.safetensors  average.safetensors  optimizer.safetensors  state.json
+
+A checkpoint is written under a temporary name, flushed to disk and renamed: a kill or a full disk
+leaves the former checkpoints as they were.
+"""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ambient_policy.errors import CheckpointError
+from ambient_policy.policy import Policy, PolicySpec
+
+FORMAT = 1
+
+
+@dataclass
+class TrainingState:
+    """What one step of training changes.
+
+    Attributes:
+        policy: the weights being trained.
+        average: their moving average; this is what evaluation uses.
+        optimizer: AdamW over ``policy``.
+        step: optimiser steps done.
+    """
+
+    policy: Policy
+    average: Policy
+    optimizer: torch.optim.AdamW
+    step: int = 0
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """AdamW's moments under "<parameter number>/<name>"."""
+    state = optimizer.state_dict()["state"]
+    return {f"{i}/{name}": value for i, slots in state.items() for name, value in slots.items()}
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    record = optimizer.state_dict()
+    for key, value in tensors.items():
+        number, name = key.split("/")
+        record["state"].setdefault(int(number), {})[name] = value
+    optimizer.load_state_dict(record)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write(folder: Path, state: TrainingState, settings: dict[str, Any]) -> None:
+    save_file(state.policy.state_dict(), folder / "weights.safetensors")
+    save_file(state.average.state_dict(), folder / "average.safetensors")
+    save_file(_optimizer_tensors(state.optimizer), folder / "optimizer.safetensors")
+    record = {
+        "format": FORMAT,
+        "step": state.step,
+        "policy": state.policy.spec.to_json(),
+        "settings": settings,
+    }
+    (folder / "state.json").write_text(json.dumps(record, indent=1))
+    for file in folder.iterdir():
+        _sync(file)
+
+
+def save(root: Path, state: TrainingState, settings: dict[str, Any]) -> Path:
+    """Write root/step-NNNNNNN, whole or not at all, and return it.
+
+    Raises:
+        CheckpointError: when the disk refuses; what was there before is untouched.
+    """
+    target = root / f"step-{state.step:07d}"
+    temporary = root / f".{target.name}.partial"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        _write(temporary, state, settings)
+        shutil.rmtree(target, ignore_errors=True)
+        temporary.rename(target)
+        _sync(root)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise CheckpointError(
+            f"checkpoint {target} could not be written: {error}. Earlier checkpoints in {root} are "
+            "untouched; free disk space there and start again: the run resumes from the last one."
+        ) from error
+    return target
+
+
+def steps_saved(root: Path) -> list[int]:
+    """Steps of the complete checkpoints under root, rising."""
+    return sorted(int(folder.name[5:]) for folder in root.glob("step-*"))
+
+
+def _read_state(folder: Path) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads((folder / "state.json").read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{folder} is not a checkpoint: state.json cannot be read ({error}). Name a folder "
+            "step-NNNNNNN written by scripts/train.py."
+        ) from error
+    if record.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{folder} has checkpoint format {record.get('format')}, this version reads {FORMAT}."
+        )
+    return record
+
+
+def _load_weights(policy: Policy, file: Path) -> None:
+    try:
+        policy.load_state_dict(load_file(file))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{file} cannot be read as weights of this policy: {error}. Use an earlier checkpoint."
+        ) from error
+
+
+def load_policy(folder: Path) -> Policy:
+    """The averaged policy of a checkpoint, in evaluation mode."""
+    policy = Policy(PolicySpec.from_json(_read_state(folder)["policy"]))
+    _load_weights(policy, folder / "average.safetensors")
+    return policy.eval()
+
+
+def load_settings(folder: Path) -> dict[str, Any]:
+    """The settings a checkpoint was trained with, as JSON."""
+    settings: dict[str, Any] = _read_state(folder)["settings"]
+    return settings
+
+
+def restore(folder: Path, state: TrainingState) -> None:
+    """Fill a state made from the same settings with a checkpoint's contents, in place."""
+    record = _read_state(folder)
+    _load_weights(state.policy, folder / "weights.safetensors")
+    _load_weights(state.average, folder / "average.safetensors")
+    _load_optimizer(state.optimizer, load_file(folder / "optimizer.safetensors"))
+    state.step = record["step"]

@@ -1,0 +1,1 @@
+"""Records of worlds: stores, formats, mixtures and the windows drawn from them."""

@@ -1,0 +1,107 @@
+"""The pieces of our layout on disk: keys, attributes, one array. ``store.py`` composes them."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import ZstdCodec
+
+from ambient_datasets.reading import check_ends, fault, find_array, read_rows
+from ambient_datasets.records import Annotation, Attributes
+from ambient_policy.errors import DataError
+
+LAYOUT = "ambient_policy_layout"
+VERSION = 1
+OBSERVATIONS, ACTIONS, ENDS = "data/observation.state", "data/action", "meta/episode_ends"
+SIGMAS = ("sigma_min", "sigma_max")
+CHUNK_ROWS = 4096
+STAGED = "staged_annotation"
+
+
+def write_array(group: zarr.Group, key: str, values: NDArray[Any], fill: float) -> None:
+    """Create (or replace) an array, its chunks checksummed and ``CHUNK_ROWS`` rows long."""
+    array = group.create_array(
+        key,
+        shape=values.shape,
+        dtype=values.dtype,
+        chunks=(CHUNK_ROWS, *values.shape[1:]),
+        fill_value=fill,
+        compressors=ZstdCodec(level=1, checksum=True),
+        overwrite=True,
+    )
+    if len(values):
+        array[:] = values
+
+
+def read_attributes(group: zarr.Group, path: Path) -> tuple[Attributes, dict[str, Any] | None]:
+    """The attributes and, where annotated, the record of the annotation."""
+    record = dict(group.attrs)
+    if record.get(LAYOUT) != VERSION:
+        given = f"layout {record[LAYOUT]}" if LAYOUT in record else "no such attribute"
+        raise fault(
+            path,
+            f"attribute '{LAYOUT}'",
+            f"{given}, and this program reads layout {VERSION}",
+            "Update ambient-policy, or, if this is a diffusion_policy store, describe it in the "
+            "config (names, units, control rate, task).",
+        )
+    names = [field.name for field in fields(Attributes)]
+    missing = [name for name in names if name not in record]
+    if missing:
+        raise fault(
+            path,
+            f"attributes {', '.join(missing)}",
+            f"missing; this store has {', '.join(sorted(record))}",
+            "Restore zarr.json from a copy, or add them.",
+        )
+    try:
+        attributes = Attributes(**{name: record[name] for name in names})  # type: ignore[arg-type]
+    except (DataError, TypeError) as error:
+        raise DataError(f"{path}: attributes: {error} Correct its zarr.json.") from error
+    annotation: Any = record.get("annotation")
+    return attributes, annotation
+
+
+def read_ends(group: zarr.Group, path: Path) -> tuple[NDArray[np.int64], bool]:
+    """The committed ends (E,), and whether an episode is in flight (one trailing -1)."""
+    array = find_array(group, path, ENDS)
+    ends = read_rows(array, path, ENDS, array.shape[0])
+    unfinished = ends.ndim == 1 and len(ends) > 0 and ends[-1] == -1
+    return check_ends(ends[:-1] if unfinished else ends, path, ENDS), unfinished
+
+
+def read_annotation(
+    group: zarr.Group, path: Path, record: dict[str, Any] | None, episodes: int
+) -> Annotation | None:
+    """The annotation of so many episodes, or None; the attribute decides, not the arrays."""
+    given = [name for name in SIGMAS if f"meta/{name}" in group]
+    if record is None and not given:
+        return None
+    complete = isinstance(record, dict) and {"fingerprint", "folder"} <= record.keys()
+    if record is None or not complete or record.get("sigma") != "ve":
+        raise fault(
+            path,
+            "attribute 'annotation'",
+            f"{record} given beside {' and '.join(given) or 'no arrays'}, but sigma = 've', fingerprint"
+            " and folder are needed to know what the numbers mean",
+            "Annotate the store again.",
+        )
+    sigmas = []
+    for name in SIGMAS:
+        key = f"{record['folder']}/{name}"
+        array = find_array(group, path, key)
+        if array.shape != (episodes,):
+            raise fault(
+                path,
+                key,
+                f"shape {array.shape}, but the store holds {episodes} episodes",
+                "Annotate the store again.",
+            )
+        sigmas.append(read_rows(array, path, key, episodes))
+    try:
+        return Annotation(sigmas[0], sigmas[1], record["fingerprint"])
+    except DataError as error:
+        raise DataError(f"{path}: {record['folder']}/{error}") from error

@@ -1,0 +1,186 @@
+"""Several stores behind one index: whose windows exist, how often, and at which noise levels."""
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ambient_datasets.source import Source, Trust, resolve_source
+from ambient_datasets.store import Attributes
+from ambient_policy.errors import DataError, SettingsError
+
+__all__ = ["Mixture", "Source", "SourceSummary", "Trust", "resolve_source"]
+
+COMPARED = (
+    "observation_names",
+    "observation_units",
+    "action_names",
+    "action_units",
+    "control_rate",
+)
+
+
+@dataclass(frozen=True)
+class SourceSummary:
+    """One row of ``Mixture.describe``."""
+
+    name: str
+    episodes: int
+    windows: int
+    hours: float
+    probability: float
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """N windows (one for each control step) of E episodes from S sources, in memory.
+
+    Attributes:
+        names: (S,) of the sources.
+        attributes: of the whole: names, units and rate are everyone's, the task is the first's.
+        observations: (N,O) float32, read-only.
+        actions: (N,A) float32, read-only.
+        episode_starts: (E,) int64, first row of each episode.
+        episode_lengths: (E,) int64 [control steps].
+        source_of_episode: (E,) int64, index into names.
+        window_weight: (E,) float64, weight of each window of the episode: w_i / N_i.
+        sigma_min, sigma_max: (E,) float64, sigma (VE) [normalised action].
+        noise_origin: (E,) int64; row + noise_origin addresses kept noise by (source, row in it).
+    """
+
+    names: tuple[str, ...]
+    attributes: Attributes
+    observations: NDArray[np.float32]
+    actions: NDArray[np.float32]
+    episode_starts: NDArray[np.int64]
+    episode_lengths: NDArray[np.int64]
+    source_of_episode: NDArray[np.int64]
+    window_weight: NDArray[np.float64]
+    sigma_min: NDArray[np.float64]
+    sigma_max: NDArray[np.float64]
+    noise_origin: NDArray[np.int64]
+
+    @classmethod
+    def join(cls, sources: Sequence[Source]) -> "Mixture":
+        """All sources, one after the other.
+
+        Raises:
+            DataError: if two stores' names, units or control rates differ.
+            SettingsError: if names repeat or weights do not make a distribution.
+        """
+        _check_names(sources)
+        _check_weights(sources)
+        for other in sources[1:]:
+            _check_alike(sources[0], other)
+        counts = np.array([source.episodes for source in sources])
+        windows = np.array([source.windows for source in sources])
+        firsts = np.cumsum(windows) - windows
+        lengths = np.concatenate([s.store.episode_lengths[: s.episodes] for s in sources])
+        weights = [s.windows if s.weight is None else s.weight for s in sources]
+        origins = [
+            _noise_row(s.name) - int(first) for s, first in zip(sources, firsts, strict=True)
+        ]
+        return cls(
+            names=tuple(source.name for source in sources),
+            attributes=_attributes_of_whole(sources),
+            observations=_join_tables([s.store.observations()[: s.windows] for s in sources]),
+            actions=_join_tables([s.store.actions()[: s.windows] for s in sources]),
+            episode_starts=np.cumsum(lengths) - lengths,
+            episode_lengths=lengths,
+            source_of_episode=np.repeat(np.arange(len(sources)), counts),
+            window_weight=np.repeat(np.array(weights, np.float64) / windows, counts),
+            sigma_min=np.concatenate([source.sigma_min for source in sources]),
+            sigma_max=np.concatenate([source.sigma_max for source in sources]),
+            noise_origin=np.repeat(np.array(origins, np.int64), counts),
+        )
+
+    def __len__(self) -> int:
+        """Windows."""
+        return len(self.actions)
+
+    def episode_of_window(self, window: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(...,) windows -> (...,) episodes."""
+        return np.searchsorted(self.episode_starts, window, side="right") - 1
+
+    def source_of_window(self, window: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(...,) windows -> (...,) indices into ``names``."""
+        return self.source_of_episode[self.episode_of_window(window)]
+
+    def describe(self) -> list[SourceSummary]:
+        """A row for each source; probability is before any admission by noise level."""
+        return list(self._summaries())
+
+    def _summaries(self) -> Iterator[SourceSummary]:
+        total = float((self.window_weight * self.episode_lengths).sum())
+        for i, name in enumerate(self.names):
+            mine = self.source_of_episode == i
+            windows = int(self.episode_lengths[mine].sum())
+            hours = windows / self.attributes.control_rate / 3600
+            weight = float((self.window_weight * self.episode_lengths)[mine].sum())
+            yield SourceSummary(name, int(mine.sum()), windows, hours, weight / total)
+
+
+def _noise_row(name: str) -> int:
+    """Where the kept noise of a source begins in the endless table: far from everyone else's.
+
+    It depends on the name alone, so a source keeps its noise whatever it is mixed with.
+    """
+    return zlib.crc32(name.encode()) << 31
+
+
+def _join_tables(tables: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    joined = np.concatenate(tables)
+    joined.setflags(write=False)
+    return joined
+
+
+def _attributes_of_whole(sources: Sequence[Source]) -> Attributes:
+    first = sources[0].store.attributes
+    compared: dict[str, Any] = {name: getattr(first, name) for name in COMPARED}
+    return Attributes(task=first.task, source=" + ".join(s.name for s in sources), **compared)
+
+
+def _check_names(sources: Sequence[Source]) -> None:
+    names = [source.name for source in sources]
+    if not names:
+        raise SettingsError("a mixture needs at least one source; the config names none.")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise SettingsError(
+            f"sources must have different names, but {', '.join(twice)} is given more than once "
+            f"in {', '.join(names)}. Rename one."
+        )
+
+
+def _check_weights(sources: Sequence[Source]) -> None:
+    given = {source.name: source.weight for source in sources}
+    missing = [name for name, weight in given.items() if weight is None]
+    if missing and len(missing) < len(given):
+        raise SettingsError(
+            f"weights {given}: {', '.join(missing)} has none and others do. Give every source a "
+            "weight, or none (then each is drawn in proportion to its windows)."
+        )
+    if not missing and sum(weight for weight in given.values() if weight is not None) == 0:
+        raise SettingsError(f"weights {given}: all are 0. Give at least one a positive weight.")
+
+
+def _check_alike(one: Source, other: Source) -> None:
+    def side(source: Source, name: str) -> str:
+        return f"{getattr(source.store.attributes, name)} in '{source.name}'"
+
+    differing = [
+        name
+        for name in COMPARED
+        if getattr(one.store.attributes, name) != getattr(other.store.attributes, name)
+    ]
+    if differing:
+        raise DataError(
+            f"sources '{one.name}' ({Path(one.store.path)}) and '{other.name}' "
+            f"({Path(other.store.path)}) cannot be mixed: "
+            + "; ".join(f"{n} is {side(one, n)} but {side(other, n)}" for n in differing)
+            + ". Convert one store so that both agree, or leave one out."
+        )

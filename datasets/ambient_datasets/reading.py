@@ -1,0 +1,282 @@
+"""Opening a zarr and reading checked arrays from it: one clear error instead of a strange number.
+
+Shared by our own layout (``store.py``) and by the foreign ones (``formats/``). Every refusal names
+the file, the key, the episode and the remedy.
+"""
+
+import math
+import os
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.storage import ZipStore
+
+from ambient_policy.errors import DataError
+
+StrPath = str | os.PathLike[str]
+AnyArray = zarr.Array[Any]
+
+
+def fault(path: Path, key: str, what: str, remedy: str, episode: int | None = None) -> DataError:
+    """The error of this folder, always in the same order: file, key, episode, fault, remedy."""
+    where = "" if episode is None else f"episode {episode}: "
+    return DataError(f"{path}: {key}: {where}{what}. {remedy}")
+
+
+@contextmanager
+def open_group(path: Path) -> Iterator[zarr.Group]:
+    """A zarr folder or ``.zip`` (v2 or v3), read-only.
+
+    Raises:
+        DataError: if there is nothing there, or no zarr group.
+    """
+    if not path.exists():
+        raise DataError(
+            f"{path}: there is no such store. Give the path of a zarr folder or .zarr.zip file, or "
+            "collect one with scripts/collect.py."
+        )
+    try:
+        source = ZipStore(path, mode="r") if path.is_file() else None
+        group = zarr.open_group(source if source is not None else str(path), mode="r")
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{path}: not a zarr group ({type(error).__name__}: {error}). Give a zarr folder or "
+            ".zarr.zip file (zarr v2 or v3) whose top level holds data/ and meta/."
+        ) from error
+    try:
+        yield group
+    finally:
+        if source is not None:
+            source.close()
+
+
+def _list_arrays(group: zarr.Group) -> str:
+    """Every array of the store, for a message."""
+    try:
+        members = group.members(max_depth=None)
+    except Exception as error:  # broken metadata elsewhere in the store must not hide this fault
+        return f"what cannot be listed ({error})"
+    names = sorted(name for name, node in members if isinstance(node, zarr.Array))
+    return ", ".join(names) if names else "no arrays at all"
+
+
+def find_array(group: zarr.Group, path: Path, key: str) -> AnyArray:
+    """The array under a key.
+
+    Raises:
+        DataError: if it is missing (lists what is there), not an array, or its metadata is broken.
+    """
+    try:
+        node = group.get(key)
+    except Exception as error:  # whatever zarr makes of a broken metadata file
+        raise fault(
+            path,
+            key,
+            f"its metadata cannot be read ({type(error).__name__}: {error})",
+            "Restore the store from a copy, or collect it again.",
+        ) from error
+    if not isinstance(node, zarr.Array):
+        raise fault(
+            path,
+            key,
+            f"missing; this store holds {_list_arrays(group)}",
+            "Name one of those keys, or write the array.",
+        )
+    return node
+
+
+def read_rows(
+    array: AnyArray, path: Path, key: str, rows: int, ends: NDArray[np.int64] | None = None
+) -> NDArray[Any]:
+    """The first rows of an array.
+
+    Raises:
+        DataError: if a chunk is corrupt, naming its file and (with ``ends``) the first episode.
+    """
+    try:
+        return np.asarray(array[:rows])
+    except Exception as error:  # codecs raise whatever they like
+        chunk, reason = _find_corrupt_chunk(array, rows)
+        first = chunk * array.chunks[0]
+        raise fault(
+            path,
+            key,
+            f"chunk file '{_chunk_file(array, chunk)}' is truncated or corrupt "
+            f"({type(reason or error).__name__}: {reason or error})",
+            "Restore that file from a copy, or collect the store again.",
+            None if ends is None else episode_of_row(ends, first),
+        ) from error
+
+
+def _find_corrupt_chunk(array: AnyArray, rows: int) -> tuple[int, Exception | None]:
+    """Index along axis 0 of the first chunk that cannot be decoded, and why."""
+    size = array.chunks[0]
+    for chunk, start in enumerate(range(0, rows, size)):
+        try:
+            array[start : min(start + size, rows)]
+        except Exception as error:
+            return chunk, error
+    return 0, None
+
+
+def _chunk_file(array: AnyArray, chunk: int) -> str:
+    """The file of a chunk, inside the array's folder (other axes are one chunk wide)."""
+    return str(array.metadata.encode_chunk_key((chunk, *[0] * (array.ndim - 1))))
+
+
+def check_chunks_exist(array: AnyArray, path: Path, key: str) -> None:
+    """Refuse a lost chunk of an array whose fill value would pass for data (zarr reads it as such).
+
+    Raises:
+        DataError: naming the first chunk file that is not there.
+    """
+    if array.nchunks_initialized == array.nchunks:
+        return
+    names = [str(array.metadata.encode_chunk_key(i)) for i in np.ndindex(array.cdata_shape)]
+    lost = next((name for name in names if not _exists(path, f"{key}/{name}")), "?")
+    raise fault(
+        path,
+        key,
+        f"chunk file '{lost}' is lost, and zarr would read {array.fill_value} instead",
+        "Restore that file from a copy; if those rows truly are all that number, write the store "
+        "again with zarr's write_empty_chunks=True.",
+    )
+
+
+def _exists(path: Path, name: str) -> bool:
+    """Whether a zarr folder or .zip holds a file."""
+    if path.is_dir():
+        return (path / name).exists()
+    with zipfile.ZipFile(path) as archive:
+        return name in archive.namelist()
+
+
+def episode_of_row(ends: NDArray[np.int64], row: int) -> int:
+    """The episode a row belongs to (ends are exclusive)."""
+    return int(np.searchsorted(ends, row, side="right"))
+
+
+def check_ends(ends: NDArray[Any], path: Path, key: str) -> NDArray[np.int64]:
+    """(E,) cumulative, exclusive ends as int64.
+
+    Raises:
+        DataError: unless one-dimensional integers that increase strictly from above 0.
+    """
+    if ends.ndim != 1 or ends.dtype.kind not in "iu":
+        raise fault(
+            path,
+            key,
+            f"shape {ends.shape} and type {ends.dtype} given, (episodes,) integers needed",
+            "Write the cumulative, exclusive end row of every episode.",
+        )
+    ends = ends.astype(np.int64)
+    lengths = np.diff(ends, prepend=0)
+    if (lengths <= 0).any():
+        episode = int(np.argmax(lengths <= 0))
+        before = int(ends[episode - 1]) if episode else 0
+        raise fault(
+            path,
+            key,
+            f"ends at row {ends[episode]} but begins at row {before}; ends must increase",
+            "Restore the file from a copy, or write the cumulative, exclusive end row of every "
+            "episode, each at least one step long.",
+            episode,
+        )
+    return ends
+
+
+def read_table(
+    array: AnyArray,
+    path: Path,
+    key: str,
+    ends: NDArray[np.int64],
+    names: Sequence[str] | None = None,
+    *,
+    unfinished: bool = False,
+    flatten: bool = False,
+) -> NDArray[np.float32]:
+    """The committed rows of ``data/<key>``, read whole and checked.
+
+    Args:
+        array: the zarr array.
+        path, key: for messages.
+        ends: (E,) checked ends.
+        names: of its D columns; None where the caller counts them.
+        unfinished: an episode is in flight, so further rows than the ends tell of are expected.
+        flatten: let further axes, e.g. of keypoints (N,9,2), become columns.
+
+    Returns:
+        (N,D) float32, finite.
+    """
+    if not (array.ndim == 2 or (flatten and array.ndim > 2)) or array.dtype.kind != "f":
+        raise fault(
+            path,
+            key,
+            f"shape {array.shape} and type {array.dtype} given, (rows, dimensions) floats needed",
+            "Write it two-dimensional and as float32.",
+        )
+    width = math.prod(array.shape[1:])
+    if names is not None and width != len(names):
+        raise fault(
+            path,
+            key,
+            f"{width} columns, but {len(names)} names ({', '.join(names)})",
+            "Name every column, in order.",
+        )
+    rows = int(ends[-1]) if len(ends) else 0
+    _check_length(array, path, key, ends, rows, unfinished)
+    raw = read_rows(array, path, key, rows, ends).reshape(rows, width)
+    with np.errstate(over="ignore"):
+        table: NDArray[np.float32] = raw.astype(np.float32)
+    _check_finite(array, path, key, table, ends, names)
+    table.setflags(write=False)
+    return table
+
+
+def _check_length(
+    array: AnyArray, path: Path, key: str, ends: NDArray[np.int64], rows: int, unfinished: bool
+) -> None:
+    given = array.shape[0]
+    if given == rows or (unfinished and given > rows):
+        return
+    raise fault(
+        path,
+        key,
+        f"{given} rows, but meta/episode_ends ends at row {rows}; lengths must be equal",
+        "Restore the store from a copy or write it again with equal lengths (a store that another "
+        "process is appending to at this moment opens once that episode is complete).",
+        min(episode_of_row(ends, given), len(ends) - 1) if len(ends) else None,
+    )
+
+
+def _check_finite(
+    array: AnyArray,
+    path: Path,
+    key: str,
+    table: NDArray[np.float32],
+    ends: NDArray[np.int64],
+    names: Sequence[str] | None,
+) -> None:
+    bad = ~np.isfinite(table)
+    if not bad.any():
+        return
+    row = int(np.argmax(bad.any(axis=1)))
+    column = int(np.argmax(bad[row]))
+    episode = episode_of_row(ends, row)
+    step = row - (int(ends[episode - 1]) if episode else 0)
+    name = names[column] if names is not None else column
+    raise fault(
+        path,
+        key,
+        f"step {step}, dimension '{name}' is {table[row, column]}, and every number must be finite "
+        f"(a whole chunk of NaN means that its file '{_chunk_file(array, row // array.chunks[0])}'"
+        " is lost)",
+        "Restore the file from a copy, or leave that episode out and write the store again.",
+        episode,
+    )

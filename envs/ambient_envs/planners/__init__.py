@@ -1,0 +1,1 @@
+"""Planners: from start to goal in free space, as a path over time. Extra ``[planners]``."""

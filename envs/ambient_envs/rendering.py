@@ -1,0 +1,50 @@
+"""Pictures of stored states, drawn apart from the world that made them."""
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from ambient_policy.errors import unknown
+
+PHYSICS = mujoco.mjtState.mjSTATE_FULLPHYSICS
+
+
+class WorldRenderer:
+    """Draws states of one model; opens its (headless) graphics context when first asked."""
+
+    def __init__(self, model: mujoco.MjModel, camera: str, size: int = 480) -> None:
+        self._model = model
+        self._camera = camera
+        self._size = size
+        self._data = mujoco.MjData(model)
+        self._renderer: mujoco.Renderer | None = None
+
+    @property
+    def cameras(self) -> list[str]:
+        """Names of the model's cameras."""
+        return [self._model.camera(i).name for i in range(self._model.ncam)]
+
+    def picture(
+        self, physics: NDArray[np.float64], mocap: NDArray[np.float64], camera: str | None = None
+    ) -> NDArray[np.uint8]:
+        """(size, size, 3) picture of a physics state, with mocap bodies at (nmocap,3) [m].
+
+        Raises:
+            SettingsError: for a camera the model does not have.
+        """
+        camera = self._camera if camera is None else camera
+        if camera not in self.cameras:
+            raise unknown("camera", camera, self.cameras)
+        if self._renderer is None:
+            self._renderer = mujoco.Renderer(self._model, self._size, self._size)
+        mujoco.mj_setState(self._model, self._data, physics, PHYSICS)
+        self._data.mocap_pos[:] = mocap
+        mujoco.mj_forward(self._model, self._data)
+        self._renderer.update_scene(self._data, camera)
+        return np.asarray(self._renderer.render(), dtype=np.uint8)
+
+    def close(self) -> None:
+        """Free the graphics context."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None

@@ -1,0 +1,212 @@
+"""MujocoTask: one physical world as a Gymnasium environment, and the laws its batched twin shares.
+
+A task is a model and four hooks: ``reset_world`` places things, ``observe``, ``success`` and
+``failure`` read them. The last three see W worlds at once, as plain arrays, so that one world
+stepped here and many stepped by ``batched.BatchedTask`` are judged by the same code.
+
+Order in a control step: physics (dt / time step of the model, sensors kept after each), then
+divergence, failure, success, time limit. Every control step starts from a zero solver warm start:
+a world is then a function of its state alone, whoever steps it.
+"""
+
+from typing import Any, ClassVar, SupportsFloat
+
+import gymnasium
+import mujoco
+import numpy as np
+from gymnasium.error import ResetNeeded
+from gymnasium.spaces import Box
+from numpy.typing import NDArray
+
+from ambient_envs.rendering import WorldRenderer
+from ambient_policy.errors import DataError
+
+Floats = NDArray[np.float64]
+PHYSICS = mujoco.mjtState.mjSTATE_FULLPHYSICS
+MOCAP = mujoco.mjtState.mjSTATE_MOCAP_POS
+DIVERGED = (
+    mujoco.mjtWarning.mjWARN_BADQPOS,
+    mujoco.mjtWarning.mjWARN_BADQVEL,
+    mujoco.mjtWarning.mjWARN_BADQACC,
+)
+
+
+class MujocoTask(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
+    """A world in MuJoCo, controlled at 1 / dt.
+
+    A world's state is a row of S numbers: full physics (time, positions, velocities, ...), then
+    the positions of mocap bodies (goals), which physics leaves alone.
+
+    Attributes:
+        dt: control period [s].
+        time_limit: the episode is truncated after this time [s].
+        observation_names, observation_units, action_names, action_units: of every dimension.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 10}
+    observation_space: Box
+    action_space: Box
+    dt: float = 0.1
+    time_limit: float = 30.0
+    observation_names: tuple[str, ...]
+    observation_units: tuple[str, ...]
+    action_names: tuple[str, ...]
+    action_units: tuple[str, ...]
+
+    def __init__(
+        self, model: mujoco.MjModel, render_mode: str | None = None, camera: str = "top"
+    ) -> None:
+        self.model = model
+        self.data = mujoco.MjData(model)
+        self.render_mode = render_mode
+        self.renderer = WorldRenderer(model, camera)
+        self.substeps = round(self.dt / model.opt.timestep)
+        self.step_limit = round(self.time_limit / self.dt)
+        self.physics_size = mujoco.mj_stateSize(model, PHYSICS)
+        self.state_size = self.physics_size + 3 * model.nmocap
+        self._steps = 0
+        self._running = False
+
+    # ------------------------------------------------------------------ hooks of a task
+
+    def reset_world(self, data: mujoco.MjData, random: np.random.Generator) -> None:
+        """Place everything in ``data``, which is at the model's defaults, by the reset law."""
+        raise NotImplementedError
+
+    def observe(self, states: Floats) -> NDArray[np.float32]:
+        """(W,S) -> (W,O)."""
+        raise NotImplementedError
+
+    def success(self, states: Floats) -> NDArray[np.bool_]:
+        """(W,S) -> (W,)."""
+        raise NotImplementedError
+
+    def failure(self, states: Floats, sensors: Floats) -> NDArray[np.object_]:
+        """(W,S) and sensor readings (W,substeps,N) -> (W,) why it failed, "" where it did not."""
+        raise NotImplementedError
+
+    def facts(self, states: Floats) -> dict[str, Floats]:
+        """(W,S) -> what reset tells beside the state, one row a world."""
+        return {}
+
+    # ------------------------------------------------------------------ reading a state
+
+    def positions(self, states: Floats) -> Floats:
+        """(W,S) -> generalised positions (W,nq)."""
+        return states[:, 1 : 1 + self.model.nq]
+
+    def mocap_positions(self, states: Floats) -> Floats:
+        """(W,S) -> (W,nmocap,3) [m]."""
+        return states[:, self.physics_size :].reshape(len(states), -1, 3)
+
+    # ------------------------------------------------------------------ what the twin shares
+
+    def new_state(self, random: np.random.Generator) -> Floats:
+        """(S,) a world drawn by the reset law; leaves it in ``data``."""
+        mujoco.mj_resetData(self.model, self.data)
+        self.reset_world(self.data, random)
+        return self._get_state()
+
+    def controls(self, actions: NDArray[Any]) -> Floats:
+        """(W,A) actions -> (W,A) controls inside the action space.
+
+        Raises:
+            DataError: if an action is not finite.
+        """
+        if not np.isfinite(actions).all():
+            worlds = np.flatnonzero(~np.isfinite(actions).all(axis=-1)).tolist()
+            raise DataError(
+                f"the action of world {worlds} is not finite; actions must be numbers between "
+                f"{self.action_space.low} and {self.action_space.high}. Check the policy's output."
+            )
+        clipped = np.clip(actions, self.action_space.low, self.action_space.high)
+        return np.asarray(clipped, dtype=np.float64)
+
+    def judge(
+        self, states: Floats, sensors: Floats, diverged: NDArray[np.bool_], steps: NDArray[np.int64]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.object_]]:
+        """Success (W,) and why it failed (W,): "", "diverged", "time" or a word of the task."""
+        failure = self.failure(states, sensors)
+        failure[diverged] = "diverged"
+        success = self.success(states) & (failure == "")
+        failure[(steps >= self.step_limit) & ~success & (failure == "")] = "time"
+        return success, failure
+
+    # ------------------------------------------------------------------ gymnasium
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """A new world; equal seeds give equal worlds."""
+        super().reset(seed=seed)
+        state = self.new_state(self.np_random)
+        self._steps, self._running = 0, True
+        facts = {name: rows[0] for name, rows in self.facts(state[None]).items()}
+        return self.observe(state[None])[0], {"state": state, **facts}
+
+    def set_state(self, state: Floats) -> NDArray[np.float32]:
+        """Continue from a stored state (S,); returns its observation (O,)."""
+        self._put_state(state)
+        self._steps, self._running = round(self.data.time / self.dt), True
+        return self.observe(state[None])[0]
+
+    def step(
+        self, action: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], SupportsFloat, bool, bool, dict[str, Any]]:
+        """One control step of dt under an absolute target (A,)."""
+        if not self._running:
+            raise ResetNeeded("this episode has ended (or never began): call reset() before step()")
+        sensors, diverged = self._advance(self.controls(np.asarray(action)[None])[0])
+        state = self._get_state()
+        self._steps += 1
+        success, failure = (
+            rows[0]
+            for rows in self.judge(
+                state[None], sensors[None], np.array([diverged]), np.array([self._steps])
+            )
+        )
+        truncated = failure == "time"
+        terminated = bool(success) or failure not in ("", "time")
+        self._running = not (terminated or truncated)
+        info = {"is_success": bool(success), "failure": failure, "state": state}
+        return self.observe(state[None])[0], float(success), terminated, truncated, info
+
+    def _advance(self, control: Floats) -> tuple[Floats, bool]:
+        """Physics of one control step: sensors (substeps,N), and whether the world diverged.
+
+        A diverged world is put back to where this control step began.
+        """
+        before = self._get_state()
+        sensors = np.empty((self.substeps, self.model.nsensordata))
+        self.data.ctrl[:] = control
+        self.data.qacc_warmstart[:] = 0.0
+        for row in sensors:
+            mujoco.mj_step(self.model, self.data)
+            row[:] = self.data.sensordata
+        diverged = any(self.data.warning[kind].number for kind in DIVERGED)
+        if diverged:
+            self._put_state(before)
+        return sensors, diverged
+
+    def _get_state(self) -> Floats:
+        state = np.empty(self.state_size)
+        mujoco.mj_getState(self.model, self.data, state[: self.physics_size], PHYSICS)
+        state[self.physics_size :] = self.data.mocap_pos.ravel()
+        return state
+
+    def _put_state(self, state: Floats) -> None:
+        mujoco.mj_resetData(self.model, self.data)
+        mujoco.mj_setState(self.model, self.data, state[: self.physics_size], PHYSICS)
+        self.data.mocap_pos[:] = state[self.physics_size :].reshape(-1, 3)
+
+    def render(  # type: ignore[override]
+        self, state: Floats | None = None, camera: str | None = None
+    ) -> NDArray[np.uint8]:
+        """(H,W,3) picture of the world as it is, or of a stored state (S,), from a named camera."""
+        state = self._get_state() if state is None else state
+        split = self.physics_size
+        return self.renderer.picture(state[:split], state[split:].reshape(-1, 3), camera)
+
+    def close(self) -> None:
+        """Free the renderer."""
+        self.renderer.close()

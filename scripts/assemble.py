@@ -1,0 +1,160 @@
+"""From settings to the parts of a run: mixture, normaliser, sampler, policy."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ambient_datasets.formats import open_any
+from ambient_datasets.mixture import Mixture
+from ambient_datasets.source import resolve_source
+from ambient_datasets.store import Attributes, Store
+from ambient_datasets.windows import gather
+from ambient_policy.ambient.admission import Admission
+from ambient_policy.ambient.sampler import Sampler
+from ambient_policy.batch import Batch
+from ambient_policy.diffusion.noise import UniformOverLevels, ddpm_levels
+from ambient_policy.errors import DataError, SettingsError
+from ambient_policy.normalize import Affine, Normalizer, check_bounds
+from ambient_policy.policy import Policy, PolicySpec
+from ambient_policy.settings import (
+    BoundsSettings,
+    NormalizerKind,
+    NormalizerSettings,
+    RunSettings,
+    SourceSettings,
+)
+from ambient_policy.training.checkpoint import load_policy, steps_saved
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything a training needs besides its settings."""
+
+    settings: RunSettings
+    mixture: Mixture
+    sampler: Sampler
+    spec: PolicySpec
+
+    def batch_at(self, step: int) -> Batch:
+        """The batch of a step: a pure function of (settings, step)."""
+        settings = self.settings
+        draw = self.sampler.draw(settings.seed, step, settings.training.batch)
+        return gather(self.mixture, settings.horizons, draw, settings.seed)
+
+
+def open_source(name: str, source: SourceSettings) -> Store:
+    """The store of a source, described by itself or by the settings."""
+    if not source.path:
+        raise SettingsError(f"sources.{name}.path is empty; name the folder of its store.")
+    described = source.attributes
+    try:
+        attributes = Attributes(**described) if described is not None else None
+    except TypeError as error:
+        raise SettingsError(f"sources.{name}.attributes: {error}") from error
+    return open_any(source.path, attributes)
+
+
+def _affine(kind: NormalizerKind, bounds: BoundsSettings, values: np.ndarray, name: str) -> Affine:
+    if kind is NormalizerKind.bounds:
+        check_bounds(bounds.low, bounds.high, values.shape[1], name)
+        return Affine.from_range(bounds.low, bounds.high)
+    if kind is NormalizerKind.range:
+        return Affine.from_range(values.min(axis=0), values.max(axis=0))
+    return Affine.from_moments(values)
+
+
+def build_normalizer(settings: NormalizerSettings, stores: list[Store]) -> Normalizer:
+    """The affine maps that the settings ask for, fitted on all episodes of all stores."""
+    observations = np.concatenate([store.observations() for store in stores])
+    actions = np.concatenate([store.actions() for store in stores])
+    return Normalizer(
+        _affine(settings.kind, settings.observations, observations, "observations"),
+        _affine(settings.kind, settings.actions, actions, "actions"),
+    )
+
+
+def build_mixture(settings: RunSettings) -> tuple[Mixture, Normalizer]:
+    """The sources joined, each trusted as the settings say."""
+    if not settings.sources:
+        raise SettingsError("the config names no sources; choose a data config, e.g. data=maze.")
+    stores = {name: open_source(name, source) for name, source in settings.sources.items()}
+    widths = {(s.observations().shape[1], s.actions().shape[1]) for s in stores.values()}
+    if len(widths) > 1:
+        raise DataError(f"stores {', '.join(stores)} differ in width: {sorted(widths)} (O, A).")
+    normalizer = build_normalizer(settings.normalizer, list(stores.values()))
+    resolved = [
+        resolve_source(
+            name,
+            stores[name],
+            trust=source.trust,
+            fingerprint=normalizer.fingerprint,
+            weight=source.weight,
+            max_episodes=source.max_episodes,
+            sigma_min=source.sigma_min,
+            sigma_max=source.sigma_max,
+        )
+        for name, source in settings.sources.items()
+    ]
+    return Mixture.join(resolved), normalizer
+
+
+def build_sampler(settings: RunSettings, mixture: Mixture) -> Sampler:
+    """Sigma first, from the uniform law over the schedule's levels."""
+    loss = settings.loss
+    return Sampler(
+        Admission(mixture.sigma_min, mixture.sigma_max, loss.ambient, loss.s_max),
+        mixture.episode_starts,
+        mixture.episode_lengths,
+        mixture.window_weight,
+        UniformOverLevels(ddpm_levels(settings.noise.schedule, settings.noise.levels)),
+    )
+
+
+def build(settings: RunSettings) -> Parts:
+    """All parts, every check done, before any training step."""
+    mixture, normalizer = build_mixture(settings)
+    attributes = mixture.attributes
+    if attributes.task != settings.task.id:
+        raise SettingsError(
+            f"task.id is '{settings.task.id}', but the demonstrations are of '{attributes.task}'. "
+            "Choose the task of the data, or data of the task."
+        )
+    spec = PolicySpec(
+        task=settings.task.id,
+        task_kwargs=settings.task.kwargs,
+        observation_names=tuple(attributes.observation_names),
+        action_names=tuple(attributes.action_names),
+        control_rate=attributes.control_rate,
+        normalizer=normalizer,
+        horizons=settings.horizons,
+        noise=settings.noise,
+        network=settings.network,
+        solver=settings.solver,
+    )
+    return Parts(settings, mixture, build_sampler(settings, mixture), spec)
+
+
+def checkpoint_of(run: Path, step: int | None = None) -> Path:
+    """The folder of a run's checkpoint at a step (default: its last)."""
+    saved = steps_saved(run / "checkpoints")
+    if not saved or (step is not None and step not in saved):
+        wanted = "no checkpoint" if step is None else f"no checkpoint of step {step}"
+        raise SettingsError(
+            f"{run} has {wanted}; it has {saved or 'none'}. Train it first: scripts/train.py."
+        )
+    return run / "checkpoints" / f"step-{saved[-1] if step is None else step:07d}"
+
+
+def initial_policy(parts: Parts) -> Policy:
+    """Random weights of the seed, or the averaged weights of the run to start from."""
+    policy = Policy(parts.spec, parts.settings.seed)
+    if parts.settings.start_from is not None:
+        start = load_policy(checkpoint_of(Path(parts.settings.start_from)))
+        if start.spec != parts.spec:
+            raise SettingsError(
+                f"start_from = {parts.settings.start_from} was trained with another task, "
+                "normaliser, horizon, noise or network than this run; make them equal."
+            )
+        policy.load_state_dict(start.state_dict())
+    return policy

@@ -1,0 +1,159 @@
+"""Draws: all admissible, with exactly the right frequencies, from nothing but (seed, step)."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+
+from ambient_policy.ambient.admission import Admission, buffer_factor
+from ambient_policy.ambient.sampler import Sampler
+from ambient_policy.diffusion.noise import Schedule, UniformOverLevels, ddpm_levels
+from ambient_policy.errors import SettingsError
+
+LAW = UniformOverLevels(ddpm_levels(Schedule.squaredcos, 100))
+INF = np.inf
+
+
+def sampler(
+    sigma_min: list[float],
+    sigma_max: list[float],
+    lengths: list[int],
+    weight: list[float],
+    ambient_loss: bool = False,
+    law: UniformOverLevels = LAW,
+) -> Sampler:
+    sizes = np.array(lengths, dtype=np.int64)
+    admission = Admission(np.array(sigma_min), np.array(sigma_max), ambient_loss)
+    return Sampler(admission, np.cumsum(sizes) - sizes, sizes, np.array(weight), law)
+
+
+def exact(s: Sampler, sigma: float) -> np.ndarray:
+    """P(episode | sigma), by the definition."""
+    every = np.arange(len(s.lengths))
+    admitted = s.admission.admits(every, np.full(len(every), sigma))
+    weight = s.window_weight * s.lengths * admitted
+    return weight / weight.sum()
+
+
+episodes = st.lists(
+    st.tuples(
+        st.sampled_from([0.0, 0.03, 0.0739, 0.3, 1.0, 20.0, INF]),
+        st.sampled_from([0.0, 0.03, 0.0739, 0.3, 1.0, 20.0, INF]),
+        st.integers(1, 5),
+        st.sampled_from([0.0, 0.1, 1.0, 3.0]),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(episodes, st.booleans())
+def test_draws_follow_the_exact_probabilities(
+    rows: list[tuple[float, float, int, float]], ambient_loss: bool
+) -> None:
+    rows.append((0.0, INF, 2, 0.5))  # somebody may always teach
+    s = sampler(*map(list, zip(*rows, strict=True)), ambient_loss=ambient_loss)  # type: ignore[arg-type]
+    for level in (LAW.levels[0], LAW.levels[3], LAW.levels[50], LAW.levels[99]):
+        draw = s.draw_at(np.full(4000, level), np.random.default_rng(0))
+        episode = np.searchsorted(s.starts, draw.window, side="right") - 1
+        assert s.admission.admits(episode, draw.sigma).all()
+        expected = exact(s, level)
+        counts = np.bincount(episode, minlength=len(expected))
+        assert (counts[expected == 0] == 0).all()
+        seen = expected > 0
+        if seen.sum() > 1:
+            assert chisquare(counts[seen], 4000 * expected[seen]).pvalue > 1e-7
+
+
+def test_windows_of_an_episode_are_equally_likely_and_inside_it() -> None:
+    s = sampler([0.0, 0.5], [INF, 0.0], [7, 5], [1.0, 1.0])
+    draw = s.draw_at(np.full(24000, 1.0), np.random.default_rng(0))
+    counts = np.bincount(draw.window, minlength=12)
+    assert chisquare(counts).pvalue > 1e-6
+
+
+def test_the_authors_toy_is_not_over_sampled() -> None:
+    """p on {0, 1} is trusted, q on {-1, 0} is good at low noise only where it is zero."""
+    s = sampler([0.0, 0.0, 0.5, 0.0], [INF, INF, 0.0, INF], [1, 1, 1, 1], [1.0] * 4)
+    draw = s.draw_at(np.full(30000, 0.1), np.random.default_rng(0))
+    zeros = np.isin(draw.window, [0, 3]).mean()
+    assert zeros == pytest.approx(2 / 3, abs=0.01)
+
+
+def test_both_inequalities_are_strict() -> None:
+    admission = Admission(np.array([0.5]), np.array([0.2]))
+    sigma = np.array([0.1, 0.2, 0.3, 0.5, 0.6])
+    admitted = admission.admits(np.zeros(5, dtype=np.int64), sigma)
+    np.testing.assert_array_equal(admitted, [True, False, False, False, True])
+
+
+def test_trust_level_is_sigma_min_only_where_the_ambient_loss_teaches() -> None:
+    s = sampler([0.5, 0.0], [0.0, INF], [1, 1], [1.0, 1.0], ambient_loss=True)
+    draw = s.draw(0, 0, 5000)
+    np.testing.assert_array_equal(draw.sigma_trust, np.where(draw.window == 0, 0.5, 0.0))
+    assert draw.sigma[draw.window == 0].min() > 0.5 * buffer_factor(4.0)
+    ordinary = sampler([0.5, 0.0], [0.0, INF], [1, 1], [1.0, 1.0]).draw(0, 0, 5000)
+    assert (ordinary.sigma_trust == 0).all()
+    assert ordinary.sigma[ordinary.window == 0].min() < 0.5 * buffer_factor(4.0)
+
+
+def test_buffer_bounds_the_amplification() -> None:
+    sigma = 0.3 * buffer_factor(4.0)
+    assert 1 / (1 - 0.3**2 / sigma**2) == pytest.approx(4.0)
+    assert buffer_factor(INF) == 1.0
+    with pytest.raises(SettingsError, match=r"s_max = 1.0 must be above 1"):
+        buffer_factor(1.0)
+
+
+def test_a_batch_is_a_function_of_seed_and_step() -> None:
+    s = sampler([0.0, 0.2], [INF, 0.0], [50, 500], [1.0, 0.1])
+    s.draw(0, 1, 64)
+    again = sampler([0.0, 0.2], [INF, 0.0], [50, 500], [1.0, 0.1]).draw(3, 7, 64)
+    first = s.draw(3, 7, 64)
+    np.testing.assert_array_equal(first.window, again.window)
+    np.testing.assert_array_equal(first.sigma, again.sigma)
+    assert (s.draw(3, 8, 64).window != first.window).any()
+
+
+def test_sigma_keeps_its_law_whatever_is_admitted() -> None:
+    s = sampler([0.0, 1.0], [INF, 0.0], [1, 1000], [1.0, 1.0])
+    _, counts = np.unique(s.draw(0, 0, 100_000).sigma, return_counts=True)
+    assert chisquare(counts).pvalue > 1e-6
+
+
+@pytest.mark.parametrize(
+    ("sigma_min", "sigma_max", "interval"),
+    [
+        ([0.3, 0.5], [0.1, 0.05], r"\[0.1, 0.3\]"),
+        ([0.3], [0.0], r"\[0, 0.3\]"),
+        ([INF], [0.2], r"\[0.2, inf\]"),
+        ([INF], [0.0], r"\[0, inf\]"),
+    ],
+)
+def test_an_uncovered_interval_is_named(
+    sigma_min: list[float], sigma_max: list[float], interval: str
+) -> None:
+    with pytest.raises(SettingsError, match=f"no episode may teach sigma in {interval}"):
+        sampler(sigma_min, sigma_max, [1] * len(sigma_min), [1.0] * len(sigma_min))
+
+
+def test_a_source_of_weight_zero_covers_nothing() -> None:
+    with pytest.raises(SettingsError, match="no episode may teach"):
+        sampler([0.0, 0.3], [INF, 0.0], [1, 1], [0.0, 1.0])
+
+
+def test_an_uncovered_interval_between_levels_does_no_harm() -> None:
+    law = UniformOverLevels(np.array([0.1, 0.3]))
+    s = sampler([0.2, INF], [0.0, 0.2], [1, 1], [1.0, 1.0], law=law)
+    draw = s.draw(0, 0, 100)
+    np.testing.assert_array_equal(draw.window, np.where(draw.sigma > 0.2, 0, 1))
+
+
+def test_source_probabilities_are_those_of_the_definition() -> None:
+    s = sampler([0.0, 0.2, 0.6], [INF, 0.0, 0.0], [10, 20, 30], [1.0, 0.5, 0.5])
+    table = s.source_probabilities(np.array([0, 1, 1]), 2)
+    for k in (0, 30, 60, 99):
+        episode = exact(s, LAW.levels[k])
+        np.testing.assert_allclose(table[k], [episode[0], episode[1:].sum()])

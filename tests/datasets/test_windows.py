@@ -1,0 +1,122 @@
+"""The gather: equal to a slow loop, edges repeated, kept noise bound to (source, step)."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ambient_datasets.mixture import Mixture, Source, Trust, resolve_source
+from ambient_datasets.store import Attributes, Store
+from ambient_datasets.windows import gather
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ambient_policy.batch import Batch, Draw
+from ambient_policy.errors import DataError
+from ambient_policy.horizons import Horizons
+
+MakeStore = Callable[..., Store]
+
+
+def source(name: str, lengths: list[int], max_episodes: int | None = None) -> Source:
+    """A source in memory; every number of it is different."""
+    rows = np.arange(sum(lengths), dtype=np.float32)[:, None]
+    attributes = Attributes("t", name, 10.0, ("x", "y"), ("m", "m"), ("u",), ("m",))
+    store = Store(Path(name), attributes, np.cumsum(lengths), None, rows + [[0, 0.5]], rows + 0.25)
+    return resolve_source(name, store, trust=Trust.trusted, max_episodes=max_episodes)
+
+
+def draw(window: list[int], sigma_trust: float = 0.5) -> Draw:
+    size = len(window)
+    return Draw(np.array(window, np.int64), np.ones(size), np.full(size, sigma_trust))
+
+
+lengths = st.lists(st.integers(1, 9), min_size=1, max_size=4)
+
+
+@given(st.lists(lengths, min_size=1, max_size=3), st.integers(1, 4), st.integers(1, 7), st.data())
+@settings(deadline=None, max_examples=60)
+def test_gather_equals_a_slow_loop(
+    sources: list[list[int]], obs: int, pred: int, data: st.DataObject
+) -> None:
+    mixture = Mixture.join([source(f"s{i}", given) for i, given in enumerate(sources)])
+    window = data.draw(st.lists(st.integers(0, len(mixture) - 1), max_size=12))
+    batch = gather(mixture, Horizons(obs, pred, 1), draw(window), seed=0)
+    for b, t in enumerate(window):
+        bounds = [(s, s + n) for s, n in zip(mixture.episode_starts, mixture.episode_lengths)]
+        start, stop = next((s, e) for s, e in bounds if s <= t < e)
+        for i in range(obs):
+            row = max(t - obs + 1 + i, start)
+            assert batch.observations[b, i].tolist() == mixture.observations[row].tolist()
+        for i in range(pred):
+            row = min(t + i, stop - 1)
+            assert batch.actions[b, i].tolist() == mixture.actions[row].tolist()
+            assert bool(batch.is_pad[b, i]) == (t + i >= stop)
+
+
+def test_shapes_types_and_levels() -> None:
+    mixture = Mixture.join([source("a", [5, 6])])
+    levels = Draw(np.array([0, 4, 10]), np.array([0.1, 2.0, 3.0]), np.array([0.0, 1.0, 2.0]))
+    batch = gather(mixture, Horizons(2, 4, 2), levels, seed=0)
+    shapes = {name: tuple(value.shape) for name, value in vars(batch).items()}
+    assert shapes == {
+        "observations": (3, 2, 2),
+        "actions": (3, 4, 1),
+        "kept_noise": (3, 4, 1),
+        "sigma": (3,),
+        "sigma_trust": (3,),
+        "is_pad": (3, 4),
+    }
+    assert batch.is_pad.dtype == torch.bool
+    assert all(v.dtype == torch.float32 for k, v in vars(batch).items() if k != "is_pad")
+    assert batch.sigma.tolist() == pytest.approx([0.1, 2.0, 3.0])
+    assert batch.sigma_trust.tolist() == [0, 1, 2]
+
+
+def noise(mixture: Mixture, window: int, seed: int = 0) -> Batch:
+    return gather(mixture, Horizons(2, 8, 4), draw([window]), seed)
+
+
+def test_overlapping_windows_share_the_noise_of_a_step() -> None:
+    mixture = Mixture.join([source("a", [30])])
+    one, two = (noise(mixture, t).kept_noise[0] for t in (10, 13))
+    assert torch.equal(one[3:], two[:5])
+    assert len(one.unique()) == 8
+
+
+def test_padding_repeats_the_noise_of_the_last_step() -> None:
+    mixture = Mixture.join([source("a", [10, 10])])
+    kept = noise(mixture, 8).kept_noise[0]
+    assert (kept[1:] == kept[1]).all() and kept[0] != kept[1]
+
+
+def test_noise_does_not_depend_on_the_mixture() -> None:
+    alone = Mixture.join([source("a", [10, 10])])
+    mixed = Mixture.join([source("b", [7, 4], max_episodes=1), source("a", [10, 10])])
+    for t in range(20):
+        assert torch.equal(noise(alone, t).kept_noise, noise(mixed, 7 + t).kept_noise)
+
+
+def test_sources_and_seeds_have_noise_of_their_own() -> None:
+    mixture = Mixture.join([source("a", [10]), source("b", [10])])
+    kinds = [noise(mixture, 0), noise(mixture, 10), noise(mixture, 0, seed=1)]
+    values = torch.cat([batch.kept_noise.flatten() for batch in kinds])
+    assert len(values.unique()) == len(values)
+
+
+def test_noise_is_standard_normal_and_only_where_it_counts() -> None:
+    mixture = Mixture.join([source("a", [4000])])
+    t = np.arange(0, 4000, 8)
+    level = np.where(t < 2000, 0.0, 0.5)
+    kept = gather(mixture, Horizons(2, 8, 4), Draw(t, np.ones(500), level), 0).kept_noise
+    assert (kept[:250] == 0).all()
+    assert abs(float(kept[250:].mean())) < 0.1 and abs(float(kept[250:].std()) - 1) < 0.1
+
+
+@pytest.mark.parametrize("window", [-1, 11])
+def test_a_window_outside_is_refused(window: int) -> None:
+    mixture = Mixture.join([source("a", [5, 6])])
+    text = f"window {window} was drawn, but the mixture has windows 0 to 10. Build the sampler"
+    with pytest.raises(DataError, match=text):
+        noise(mixture, window)

@@ -1,0 +1,108 @@
+"""The loss: its reduction, its equivalents in VP letters, and its minimiser."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from ambient_policy.ambient.corrupt import corrupt
+from ambient_policy.diffusion.loss import ambient_target, denoising_loss
+from ambient_policy.diffusion.precondition import Prediction, c_noise, coefficients
+
+torch.set_default_dtype(torch.float32)
+B, TP, A = 64, 8, 2
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def everything() -> Tensor:
+    return torch.ones(B, TP, dtype=torch.bool)
+
+
+SIGMA = torch.logspace(-1.5, 1, B, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("prediction", list(Prediction))
+def test_weighted_loss_is_the_error_of_what_the_network_estimates(prediction: Prediction) -> None:
+    x0, eps, output = normal(B, TP, A), normal(B, TP, A, seed=1), normal(B, TP, A, seed=2)
+    x = x0 + SIGMA[:, None, None] * eps
+    alpha = (1 + SIGMA**2).rsqrt()[:, None, None]
+    target = {
+        Prediction.x0: x0,
+        Prediction.eps: eps,
+        Prediction.v: alpha * eps - SIGMA[:, None, None] * alpha * x0,
+    }[prediction]
+    c_skip, c_out, c_in = coefficients(prediction, SIGMA)
+    torch.testing.assert_close(c_skip * x + c_out * target, x0)
+    torch.testing.assert_close(c_in, alpha)
+    loss = denoising_loss(
+        c_skip * x + c_out * output, x0, x, SIGMA, 0 * SIGMA, prediction, everything()
+    )
+    torch.testing.assert_close(loss, ((output - target) ** 2).mean())
+
+
+def test_noise_embedding_sees_the_steps_of_the_cosine_schedule() -> None:
+    t = torch.arange(1.0, 100.0)
+    torch.testing.assert_close(c_noise(torch.tan(torch.pi * t / 200)), t, rtol=1e-4, atol=1e-4)
+
+
+def test_ambient_loss_without_trust_level_is_the_ordinary_loss() -> None:
+    x0, kept, eps = normal(B, TP, A), normal(B, TP, A, seed=1), normal(B, TP, A, seed=2)
+    x_trust, x_sigma = corrupt(x0, kept, eps, SIGMA, 0 * SIGMA)
+    assert torch.equal(x_trust, x0)
+    assert torch.equal(ambient_target(x_trust, x_sigma, SIGMA, 0 * SIGMA), x0)
+
+
+def test_ambient_loss_equals_its_two_published_forms() -> None:
+    """||(1-r) D + r x - x_trust||^2 / (1-r)^2, and the slides' x0 form in VP letters."""
+    sigma, sigma_trust = torch.tensor([0.8], dtype=torch.float64), torch.tensor([0.3]).double()
+    x_trust, x_sigma, d = normal(1, TP, A), normal(1, TP, A, seed=1), normal(1, TP, A, seed=2)
+    mask = torch.ones(1, TP, dtype=torch.bool)
+    ours = denoising_loss(d, x_trust, x_sigma, sigma, sigma_trust, Prediction.x0, mask)
+    r = (sigma_trust / sigma) ** 2
+    torch.testing.assert_close(
+        ours, (((1 - r) * d + r * x_sigma - x_trust) ** 2).mean() / ((1 - r) ** 2).squeeze()
+    )
+    s, s_min = sigma / (1 + sigma**2).sqrt(), sigma_trust / (1 + sigma_trust**2).sqrt()
+    x_s, x_smin = x_sigma * (1 - s**2).sqrt(), x_trust * (1 - s_min**2).sqrt()
+    gap = s**2 - s_min**2
+    slides = (
+        d + s_min**2 * (1 - s**2).sqrt() / gap * x_s - s**2 * (1 - s_min**2).sqrt() / gap * x_smin
+    )
+    torch.testing.assert_close(ours, (slides**2).mean())
+
+
+def test_ambient_target_is_unbiased_given_what_the_denoiser_sees() -> None:
+    """For Gaussian x0 with variance v, E[x0 | x] = v/(v + sigma^2) x: regress to find the same."""
+    n, v, sigma, sigma_trust = 400_000, 0.5, 0.7, 0.4
+    levels = torch.full((n,), sigma).double(), torch.full((n,), sigma_trust).double()
+    x0 = normal(n, 1, 1) * v**0.5
+    x_trust, x = corrupt(x0, normal(n, 1, 1, seed=1), normal(n, 1, 1, seed=2), *levels)
+    target = ambient_target(x_trust, x, *levels)
+    slope = (target * x).mean() / (x * x).mean()
+    assert slope.item() == pytest.approx(v / (v + sigma**2), abs=0.01)
+
+
+def test_corruption_has_variance_sigma_squared_whatever_the_trust_level() -> None:
+    for sigma_trust in (0.0, 0.5, 0.9):
+        n = 200_000
+        zero = torch.zeros(n, 1, 1).double()
+        _, x = corrupt(
+            zero,
+            normal(n, 1, 1),
+            normal(n, 1, 1, seed=1),
+            torch.full((n,), 0.9).double(),
+            torch.full((n,), sigma_trust).double(),
+        )
+        assert x.var().item() == pytest.approx(0.81, rel=0.02)
+
+
+def test_masked_steps_do_not_count() -> None:
+    x, mask = normal(B, TP, A), everything()
+    mask[:, 5:] = False
+    args = (SIGMA, 0 * SIGMA, Prediction.x0, mask)
+    wrong_where_masked = x.clone()
+    wrong_where_masked[:, 5:] = 1e6
+    assert denoising_loss(wrong_where_masked, x, x, *args) == 0
+    assert denoising_loss(x + 1, x, x, *args).item() == pytest.approx(1.0)

@@ -1,0 +1,38 @@
+"""Randomness is a function; kept noise is standard normal and addressed by row."""
+
+import numpy as np
+import torch
+from scipy.stats import kstest
+
+from ambient_policy.seeding import generator, integer, normal_at, torch_generator
+
+
+def test_equal_arguments_give_equal_streams_and_others_do_not() -> None:
+    first = generator(1, "noise", 5).random(8)
+    np.testing.assert_array_equal(first, generator(1, "noise", 5).random(8))
+    for other in (generator(2, "noise", 5), generator(1, "draws", 5), generator(1, "noise", 6)):
+        assert (first != other.random(8)).all()
+
+
+def test_torch_generator_repeats() -> None:
+    a, b = (torch.randn(4, generator=torch_generator(0, "noise", 3)) for _ in range(2))
+    assert torch.equal(a, b)
+    assert 0 <= integer(0, "weights") < 2**63
+
+
+def test_addressed_noise_is_standard_normal_and_uncorrelated() -> None:
+    noise = normal_at(0, "kept noise", np.arange(50_000), 3)
+    assert noise.shape == (50_000, 3)
+    assert noise.dtype == np.float32
+    assert kstest(noise.ravel(), "norm").pvalue > 1e-4
+    lagged = [np.mean(noise[lag:, 0] * noise[:-lag, 0]) for lag in (1, 2, 3, 7)]
+    columns = np.corrcoef(noise.T)[np.triu_indices(3, 1)]
+    assert np.abs([*lagged, *columns]).max() < 0.02
+
+
+def test_addressed_noise_depends_on_row_seed_and_purpose_only() -> None:
+    rows = np.array([[3, 4], [4, 5]])
+    noise = normal_at(0, "kept noise", rows, 2)
+    np.testing.assert_array_equal(noise[0, 1], noise[1, 0])
+    assert (noise != normal_at(1, "kept noise", rows, 2)).all()
+    assert (noise != normal_at(0, "other", rows, 2)).all()

@@ -1,0 +1,166 @@
+"""The loop: resuming is exact, checkpoints are whole or absent, divergence stops."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import ambient_policy.training.checkpoint as checkpoint
+from ambient_policy.batch import Batch
+from ambient_policy.errors import CheckpointError, DivergenceError, SettingsError
+from ambient_policy.normalize import Affine, Normalizer
+from ambient_policy.policy import Policy, PolicySpec
+from ambient_policy.settings import NetworkSettings, RunSettings, TrainingSettings, from_json
+from ambient_policy.training.checkpoint import TrainingState, load_policy, steps_saved
+from ambient_policy.training.loop import begin, train
+from ambient_policy.training.optimize import average_decay, learning_rate
+
+
+def settings(**changes: float) -> RunSettings:
+    choices = {"steps": 12, "batch": 8, "log_every": 3, "checkpoint_every": 6, "warmup": 4}
+    return RunSettings(
+        network=NetworkSettings(widths=[16, 32], embedding=16),
+        training=TrainingSettings(**{**choices, **changes}),  # type: ignore[arg-type]
+    )
+
+
+def policy(run: RunSettings) -> Policy:
+    unit = Affine((0.0, 0.0), (1.0, 1.0))
+    names = ("x", "y")
+    return Policy(
+        PolicySpec(
+            task="toy",
+            task_kwargs={},
+            observation_names=names,
+            action_names=names,
+            control_rate=10.0,
+            normalizer=Normalizer(unit, unit),
+            horizons=run.horizons,
+            noise=run.noise,
+            network=run.network,
+            solver=run.solver,
+        ),
+        seed=run.seed,
+    )
+
+
+def batch_at(step: int) -> Batch:
+    rng = np.random.default_rng(step)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.from_numpy(rng.standard_normal(shape).astype(np.float32))
+
+    return Batch(
+        observations=normal(8, 2, 2),
+        actions=normal(8, 16, 2),
+        kept_noise=normal(8, 16, 2),
+        sigma=normal(8).abs() + 0.1,
+        sigma_trust=torch.zeros(8),
+        is_pad=torch.zeros(8, 16, dtype=torch.bool),
+    )
+
+
+def run(root: Path, stops: list[int | None]) -> tuple[TrainingState, list[dict[str, float]]]:
+    rows: list[dict[str, float]] = []
+    for stop in stops:
+        state = begin(policy(settings()), settings(), root)
+        rows += train(state, batch_at, settings(), root, stop)
+    return state, rows
+
+
+def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(tmp_path: Path) -> None:
+    whole, rows = run(tmp_path / "whole", [None])
+    broken, broken_rows = run(tmp_path / "broken", [6, None])
+    for part in ("policy", "average"):
+        ours, theirs = (getattr(s, part).state_dict() for s in (whole, broken))
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    moments = [s.optimizer.state_dict()["state"] for s in (whole, broken)]
+    for i, slots in moments[0].items():
+        assert all(torch.equal(slots[name], moments[1][i][name]) for name in slots)
+    keys = ("step", "loss", "gradient_norm", "learning_rate")
+    assert [[r[k] for k in keys] for r in rows] == [[r[k] for k in keys] for r in broken_rows]
+
+
+def test_a_checkpoint_holds_everything_and_no_pickle(tmp_path: Path) -> None:
+    state, _ = run(tmp_path, [None])
+    assert steps_saved(tmp_path) == [6, 12]
+    folder = tmp_path / "step-0000012"
+    assert {f.suffix for f in folder.iterdir()} == {".safetensors", ".json"}
+    record = json.loads((folder / "state.json").read_text())
+    assert from_json(record["settings"]) == settings()
+    loaded = load_policy(folder)
+    assert loaded.spec == state.policy.spec
+    history, noise = np.zeros((3, 2, 2), np.float32), np.ones((1, 3, 16, 2), np.float32)
+    np.testing.assert_array_equal(loaded.plan(history, noise), state.average.plan(history, noise))
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
+    def poisoned(step: int) -> Batch:
+        batch = batch_at(step)
+        if step == 8:
+            batch.actions[0, 0, 0] = torch.nan
+        return batch
+
+    state = begin(policy(settings()), settings(), tmp_path)
+    with pytest.raises(DivergenceError, match=r"loss is nan .* at step 8 \(batch of 8 draws"):
+        list(train(state, poisoned, settings(), tmp_path))
+    assert steps_saved(tmp_path) == [6]
+    weights = load_policy(tmp_path / "step-0000006").state_dict().values()
+    assert all(torch.isfinite(w).all() for w in weights)
+
+
+def test_a_full_disk_leaves_the_former_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path, [6])
+    before = {f.name: f.read_bytes() for f in (tmp_path / "step-0000006").iterdir()}
+
+    def full(tensors: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    state = begin(policy(settings()), settings(), tmp_path)
+    with pytest.raises(CheckpointError, match=r"No space left.*free disk space"):
+        list(train(state, batch_at, settings(), tmp_path))
+    assert [f.name for f in tmp_path.iterdir()] == ["step-0000006"]
+    assert before == {f.name: f.read_bytes() for f in (tmp_path / "step-0000006").iterdir()}
+
+
+def test_broken_checkpoints_are_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"nowhere is not a checkpoint"):
+        load_policy(tmp_path / "nowhere")
+    run(tmp_path, [6])
+    folder = tmp_path / "step-0000006"
+    weights = folder / "average.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(CheckpointError, match=r"average.safetensors cannot be read as weights"):
+        load_policy(folder)
+    state = json.loads((folder / "state.json").read_text())
+    (folder / "state.json").write_text(json.dumps({**state, "format": 99}))
+    with pytest.raises(CheckpointError, match=r"format 99, this version reads 1"):
+        load_policy(folder)
+
+
+def test_schedules_of_the_optimiser() -> None:
+    choices = TrainingSettings(steps=1000, warmup=100)
+    rates = [learning_rate(step, choices) for step in range(1001)]
+    assert rates[0] == pytest.approx(1e-6)
+    assert rates[100] == max(rates) == pytest.approx(1e-4)
+    assert rates[550] == pytest.approx(0.5e-4)
+    assert rates[1000] == pytest.approx(0.0, abs=1e-12)
+    assert average_decay(0, choices) == 0.0
+    assert average_decay(10**9, choices) == choices.ema_max
+
+
+def test_settings_refuse_what_cannot_work() -> None:
+    with pytest.raises(SettingsError, match=r"pred = 18 does not fit"):
+        from_json({"horizons": {"pred": 18}})
+    with pytest.raises(SettingsError, match=r"checkpoint_every = 100 must be a multiple"):
+        TrainingSettings(checkpoint_every=100, log_every=30)
+    with pytest.raises(SettingsError, match=r"settings key 'training.steps'"):
+        from_json({"training": {"steps": "many"}})
+    with pytest.raises(SettingsError, match=r"solver.steps = 20 exceeds noise.levels = 10"):
+        from_json({"solver": {"steps": 20}, "noise": {"levels": 10}})
