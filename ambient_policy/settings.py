@@ -220,12 +220,12 @@ class TrackingSettings:
 class RunSettings:
     """Everything that decides a trained policy."""
 
-    # names for the folders of the run: root/experiment/label/seed-N; an arm's label is its name
+    # what is studied, and which arm of it this is
     experiment: str = ""
     label: str = ""
     # training seed: weights, draws and noise are functions of it
     seed: int = 0
-    # folder that holds runs
+    # folder that holds the runs of the experiment, this one in label/seed-N
     root: str = "runs"
     # folder of a finished run whose averaged weights are the start; null = random weights
     start_from: str | None = None
@@ -252,7 +252,7 @@ class RunSettings:
     @property
     def folder(self) -> str:
         """Where this run lives."""
-        return f"{self.root}/{self.experiment}/{self.label}/seed-{self.seed}"
+        return f"{self.root}/{self.label}/seed-{self.seed}"
 
 
 _ADAPTER: TypeAdapter[RunSettings] = TypeAdapter(RunSettings)

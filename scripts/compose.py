@@ -19,7 +19,14 @@ from ambient_policy.errors import AmbientPolicyError, SettingsError
 from ambient_policy.settings import RunSettings
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
-ConfigStore.instance().store("run_settings", RunSettings)
+
+
+def register(name: str, schema: type) -> None:
+    """Make a dataclass known to the configs under a name: it types and completes their keys."""
+    ConfigStore.instance().store(name, schema)
+
+
+register("run_settings", RunSettings)
 
 
 def _keys(node: Any, prefix: str = "") -> list[str]:

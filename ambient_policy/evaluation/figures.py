@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from ambient_policy.evaluation.comparison import Table
 from ambient_policy.evaluation.page import ArmResult, Denoising, Draws, Page
 
-# Okabe and Ito's colour-blind-safe set and three of Tol's; vermilion is kept for failures.
-ARMS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#000000", "#999933", "#882255")
-FAILURE = "#D55E00"
+# Okabe and Ito's colour-blind-safe set and two of Tol's; black is kept for failures.
+ARMS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999933", "#882255")
+FAILURE = "#000000"
 SOURCES = ("#5E6C7B", "#E3CE7B", "#44AA99", "#AA4499", "#332288", "#88CCEE")
 WALL, FAINT = "#C9CFD6", "#9AA3AD"
 Figures = tuple[tuple[str, str], ...]
@@ -56,7 +56,7 @@ def success_against_jerk(page: Page, table: Table) -> Figures:
         xlabel=f"mean squared jerk of successes [({unit}/s³)²], log",
         ylabel="success [%]",
         xscale="log",
-        ylim=(-4, 106),
+        ylim=(max(-4, 100 * min(row.success.low for row in table.rows) - 6), 104),
     )
     axes.margins(x=0.2)
     axes.grid(alpha=0.25)
@@ -83,14 +83,15 @@ def executed_paths(page: Page) -> Figures:
     arms = [arm for arm in page.arms if any(arm.paths.values())]
     if not arms:
         return ()
-    figure, panels = _panels(len(arms), columns=3, size=3.9)
+    figure, panels = _panels(len(arms), columns=2 if len(arms) in (2, 4) else 3, size=3.9)
     for axes, arm in zip(panels, arms, strict=True):
         _draw_world(axes, page)
         _draw_paths(axes, page, arm)
         axes.set_title(arm.name)
         _label_positions(axes, page)
+        if page.arena is not None:
+            axes.set(xlim=page.arena[::2], ylim=page.arena[1::2])
     _path_legend(figure, page)
-    _same_view(panels, page)
     return _shown("Executed paths of each arm in the world", figure, png=True)
 
 
@@ -100,7 +101,8 @@ def _draw_paths(axes: Axes, page: Page, arm: ArmResult) -> None:
     for episode in sorted(set(arm.paths[seed]) & set(records))[: page.paths_shown]:
         path, record = arm.paths[seed][episode], records[episode]
         colour = arm_colours(page)[arm.name] if record.success else FAILURE
-        axes.plot(*path[:, :2].T, color=colour, linewidth=1, alpha=0.75, zorder=2)
+        style = "-" if record.success else "--"
+        axes.plot(*path[:, :2].T, style, color=colour, linewidth=1, alpha=0.75, zorder=2)
         _mark_ends(axes, path[0], record.goal)
         if not record.success:
             axes.plot(*path[-1, :2], "x", color=FAILURE, markersize=6, zorder=4)
@@ -116,7 +118,7 @@ def _path_legend(figure: Figure, page: Page) -> None:
     marks = [
         Line2D([], [], marker="o", fillstyle="none", color="#333", linestyle="", label="start"),
         Line2D([], [], color="#333", label="success (arm's colour)"),
-        Line2D([], [], marker="x", color=FAILURE, label="failure"),
+        Line2D([], [], linestyle="--", marker="x", color=FAILURE, label="failure"),
     ]
     if any(e.goal is not None for arm in page.arms for run in arm.episodes.values() for e in run):
         marks.insert(1, Line2D([], [], marker="*", color="#333", linestyle="", label="goal"))
@@ -134,7 +136,7 @@ def denoising(page: Page) -> Figures:
 
 
 def _denoising_of(page: Page, arm: ArmResult, chunk: Denoising) -> Figures:
-    figure, panels = _panels(len(chunk.sigma), columns=4, size=2.5)
+    figure, panels = _panels(len(chunk.sigma), columns=4, size=2.8)
     figure.suptitle(f"{arm.name}: one chunk, level by level")
     for axes, sigma, points in zip(panels, chunk.sigma, chunk.chunks, strict=True):
         _draw_world(axes, page)
@@ -145,7 +147,7 @@ def _denoising_of(page: Page, arm: ArmResult, chunk: Denoising) -> Figures:
             _mark_ends(axes, chunk.start, chunk.goal)
         axes.set_title(f"σ = {sigma:.3g}", fontsize=10)
         _label_positions(axes, page)
-    _same_view(panels, page, chunk.chunks[-1])
+        _view(axes, page, points, chunk.chunks[-1])
     return _shown(f"Denoising of one chunk of arm {arm.name}, level by level", figure, png=True)
 
 
@@ -242,7 +244,8 @@ def _draw_losses(axes: Axes, rows: Sequence[Any], colour: str) -> None:
     axes.plot(steps, losses, color=colour, linewidth=0.6, alpha=0.3)
     width = max(1, len(losses) // 25)
     smooth = np.convolve(losses, np.full(width, 1 / width), mode="valid")
-    axes.plot(steps[width - 1 :], smooth, color=colour, linewidth=1.6)
+    middle = (width - 1) // 2
+    axes.plot(steps[middle : middle + len(smooth)], smooth, color=colour, linewidth=1.6)
 
 
 def _draw_world(axes: Axes, page: Page) -> None:
@@ -255,22 +258,16 @@ def _draw_world(axes: Axes, page: Page) -> None:
 def _label_positions(axes: Axes, page: Page) -> None:
     axes.set_xlabel(f"x [{page.length_unit}]")
     axes.set_ylabel(f"y [{page.length_unit}]")
-    axes.label_outer()
 
 
-def _same_view(panels: Sequence[Axes], page: Page, around: Any = None) -> None:
-    """All panels show the arena; without one, three times the extent of ``around`` (N,2)."""
-    if page.arena is not None:
-        x_low, y_low, x_high, y_high = page.arena
-    elif around is not None:
-        middle = (around.max(axis=0) + around.min(axis=0)) / 2
-        reach = 1.5 * max(float(np.ptp(around, axis=0).max()), 1e-9)
-        (x_low, y_low), (x_high, y_high) = middle - reach, middle + reach
-    else:
-        x_low, y_low = (min(low) for low in zip(*(a.dataLim.min for a in panels), strict=True))
-        x_high, y_high = (max(high) for high in zip(*(a.dataLim.max for a in panels), strict=True))
-    for axes in panels:
-        axes.set(xlim=(x_low, x_high), ylim=(y_low, y_high))
+def _view(axes: Axes, page: Page, points: Any, plan: Any) -> None:
+    """A square around the arena (or the plan, (Tp,2)), wide enough for all points (Tp,2)."""
+    corners = plan if page.arena is None else np.reshape(page.arena, (2, 2))
+    middle = (corners.max(axis=0) + corners.min(axis=0)) / 2
+    reach = max(float(np.ptp(corners, axis=0).max()) / 2, 1e-9)
+    reach = max(reach, 1.05 * float(np.abs(points - middle).max()))
+    (x_low, y_low), (x_high, y_high) = middle - reach, middle + reach
+    axes.set(xlim=(x_low, x_high), ylim=(y_low, y_high))
 
 
 def _panels(count: int, columns: int, size: float, wide: float = 1.0) -> tuple[Figure, list[Axes]]:

@@ -119,7 +119,7 @@ def sections(page: Page, table: Table) -> list[Section]:
         Section(
             "Denoising of one chunk",
             "From noise to plan, one panel per level the solver visits. Grey: the final plan. "
-            "What lies outside the arena is cut off.",
+            "The view widens with the noise.",
             figures.denoising(page),
         ),
         Section(

@@ -180,7 +180,13 @@ def _attempts(
 ) -> Iterator[Attempt]:
     """Attempts first, first + 1, ... in order, from this process or from workers."""
     orders = (
-        (task_id, layout, expert, integer(seed, "collect world", k), integer(seed, "collect plan", k))
+        (
+            task_id,
+            layout,
+            expert,
+            integer(seed, "collect world", k),
+            integer(seed, "collect plan", k),
+        )
         for k in count(first)
     )
     if workers == 1:

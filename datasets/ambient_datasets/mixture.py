@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ambient_datasets.source import Source, Trust, resolve_source
+from ambient_datasets.source import Source
 from ambient_datasets.store import Attributes
 from ambient_policy.errors import DataError, SettingsError
-
-__all__ = ["Mixture", "Source", "SourceSummary", "Trust", "resolve_source"]
 
 COMPARED = (
     "observation_names",

@@ -104,12 +104,11 @@ def read_rows(
     except Exception as error:  # codecs raise whatever they like
         chunk, reason = _find_corrupt_chunk(array, rows)
         first = chunk * array.chunks[0]
-        raise fault(
+        raise corrupt_chunk(
             path,
             key,
-            f"chunk file '{_chunk_file(array, chunk)}' is truncated or corrupt "
-            f"({type(reason or error).__name__}: {reason or error})",
-            "Restore that file from a copy, or collect the store again.",
+            _chunk_file(array, chunk),
+            f"{type(reason or error).__name__}: {reason or error}",
             None if ends is None else episode_of_row(ends, first),
         ) from error
 
@@ -130,31 +129,15 @@ def _chunk_file(array: AnyArray, chunk: int) -> str:
     return str(array.metadata.encode_chunk_key((chunk, *[0] * (array.ndim - 1))))
 
 
-def check_chunks_exist(array: AnyArray, path: Path, key: str) -> None:
-    """Refuse a lost chunk of an array whose fill value would pass for data (zarr reads it as such).
-
-    Raises:
-        DataError: naming the first chunk file that is not there.
-    """
-    if array.nchunks_initialized == array.nchunks:
-        return
-    names = [str(array.metadata.encode_chunk_key(i)) for i in np.ndindex(array.cdata_shape)]
-    lost = next((name for name in names if not _exists(path, f"{key}/{name}")), "?")
-    raise fault(
+def corrupt_chunk(path: Path, key: str, name: str, reason: str, episode: int | None) -> DataError:
+    """The error for a chunk file whose content cannot be right."""
+    return fault(
         path,
         key,
-        f"chunk file '{lost}' is lost, and zarr would read {array.fill_value} instead",
-        "Restore that file from a copy; if those rows truly are all that number, write the store "
-        "again with zarr's write_empty_chunks=True.",
+        f"chunk file '{name}' is truncated or corrupt ({reason})",
+        "Restore that file from a copy, or collect the store again.",
+        episode,
     )
-
-
-def _exists(path: Path, name: str) -> bool:
-    """Whether a zarr folder or .zip holds a file."""
-    if path.is_dir():
-        return (path / name).exists()
-    with zipfile.ZipFile(path) as archive:
-        return name in archive.namelist()
 
 
 def episode_of_row(ends: NDArray[np.int64], row: int) -> int:

@@ -149,7 +149,7 @@ def _to_json(attributes: Attributes) -> dict[str, Any]:
 
 
 class Appender:
-    """A store held open for appending many episodes (about half the time of ``append_episode``).
+    """A store held open for appending many episodes.
 
     One writer at a time: two appenders of one store would overwrite each other.
 

@@ -1,6 +1,16 @@
-"""Worlds: MuJoCo tasks behind Gymnasium. Importing this package registers them."""
+"""Worlds: MuJoCo tasks behind Gymnasium. Importing this package registers them.
+
+On a Linux machine without a display, MuJoCo is told to draw through EGL unless ``MUJOCO_GL`` says
+otherwise; MuJoCo reads that variable when it is first imported, which no import here does earlier.
+"""
+
+import os
+import sys
 
 import gymnasium
+
+if sys.platform == "linux" and not os.environ.get("DISPLAY"):
+    os.environ.setdefault("MUJOCO_GL", "egl")
 
 gymnasium.register(
     id="ambient_envs/Maze-v0",

@@ -86,7 +86,7 @@ def _maximal_blocks(free: NDArray[np.bool_]) -> Iterator[tuple[int, int, int, in
     columns, rows = free.shape
     for a in range(columns):
         for b in range(a + 1, columns + 1):
-            strip = free[a:b].all(axis=0)
+            strip = np.logical_and.reduce(free[a:b], axis=0)
             left = free[a - 1] if a > 0 else np.zeros(rows, dtype=bool)
             right = free[b] if b < columns else np.zeros(rows, dtype=bool)
             for c, d in _runs(strip):

@@ -4,7 +4,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from ambient_policy.errors import unknown
+from ambient_policy.errors import SettingsError, unknown
 
 PHYSICS = mujoco.mjtState.mjSTATE_FULLPHYSICS
 
@@ -30,18 +30,27 @@ class WorldRenderer:
         """(size, size, 3) picture of a physics state, with mocap bodies at (nmocap,3) [m].
 
         Raises:
-            SettingsError: for a camera the model does not have.
+            SettingsError: for a camera the model does not have, or where nothing can be drawn.
         """
         camera = self._camera if camera is None else camera
         if camera not in self.cameras:
             raise unknown("camera", camera, self.cameras)
         if self._renderer is None:
-            self._renderer = mujoco.Renderer(self._model, self._size, self._size)
+            self._renderer = self._open()
         mujoco.mj_setState(self._model, self._data, physics, PHYSICS)
         self._data.mocap_pos[:] = mocap
         mujoco.mj_forward(self._model, self._data)
         self._renderer.update_scene(self._data, camera)
         return np.asarray(self._renderer.render(), dtype=np.uint8)
+
+    def _open(self) -> mujoco.Renderer:
+        try:
+            return mujoco.Renderer(self._model, self._size, self._size)
+        except (mujoco.FatalError, RuntimeError, AttributeError, ImportError) as error:
+            raise SettingsError(
+                f"MuJoCo cannot draw here ({error}). On a machine without a display set "
+                "MUJOCO_GL=egl (or osmesa) before Python starts."
+            ) from error
 
     def close(self) -> None:
         """Free the graphics context."""

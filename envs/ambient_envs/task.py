@@ -9,7 +9,7 @@ divergence, failure, success, time limit. Every control step starts from a zero 
 a world is then a function of its state alone, whoever steps it.
 """
 
-from typing import Any, ClassVar, SupportsFloat
+from typing import Any, SupportsFloat
 
 import gymnasium
 import mujoco
@@ -43,9 +43,9 @@ class MujocoTask(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         observation_names, observation_units, action_names, action_units: of every dimension.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 10}
-    observation_space: Box
-    action_space: Box
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
+    observation_space: Box[np.float32]
+    action_space: Box[np.float32]
     dt: float = 0.1
     time_limit: float = 30.0
     observation_names: tuple[str, ...]
@@ -142,13 +142,13 @@ class MujocoTask(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         state = self.new_state(self.np_random)
         self._steps, self._running = 0, True
         facts = {name: rows[0] for name, rows in self.facts(state[None]).items()}
-        return self.observe(state[None])[0], {"state": state, **facts}
+        return self._see(state), {"state": state, **facts}
 
     def set_state(self, state: Floats) -> NDArray[np.float32]:
         """Continue from a stored state (S,); returns its observation (O,)."""
         self._put_state(state)
         self._steps, self._running = round(self.data.time / self.dt), True
-        return self.observe(state[None])[0]
+        return self._see(state)
 
     def step(
         self, action: NDArray[np.float32]
@@ -169,7 +169,11 @@ class MujocoTask(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         terminated = bool(success) or failure not in ("", "time")
         self._running = not (terminated or truncated)
         info = {"is_success": bool(success), "failure": failure, "state": state}
-        return self.observe(state[None])[0], float(success), terminated, truncated, info
+        return self._see(state), float(success), terminated, truncated, info
+
+    def _see(self, state: Floats) -> NDArray[np.float32]:
+        """(S,) -> (O,)."""
+        return np.asarray(self.observe(state[None])[0])
 
     def _advance(self, control: Floats) -> tuple[Floats, bool]:
         """Physics of one control step: sensors (substeps,N), and whether the world diverged.
@@ -199,9 +203,7 @@ class MujocoTask(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         mujoco.mj_setState(self.model, self.data, state[: self.physics_size], PHYSICS)
         self.data.mocap_pos[:] = state[self.physics_size :].reshape(-1, 3)
 
-    def render(  # type: ignore[override]
-        self, state: Floats | None = None, camera: str | None = None
-    ) -> NDArray[np.uint8]:
+    def render(self, state: Floats | None = None, camera: str | None = None) -> NDArray[np.uint8]:
         """(H,W,3) picture of the world as it is, or of a stored state (S,), from a named camera."""
         state = self._get_state() if state is None else state
         split = self.physics_size

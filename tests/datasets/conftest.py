@@ -41,7 +41,8 @@ def make_store(tmp_path: Path, describe: Callable[..., Attributes]) -> MakeStore
         start = 0
         for length in lengths:
             rows = np.arange(start, start + length, dtype=np.float32)[:, None]
-            append_episode(path, Episode(rows + [0.1, 0.2, 0.3], rows + [0.4, 0.5]))
+            observations = (rows + [0.1, 0.2, 0.3]).astype(np.float32)
+            append_episode(path, Episode(observations, (rows + [0.4, 0.5]).astype(np.float32)))
             start += length
         return open_it(path)
 

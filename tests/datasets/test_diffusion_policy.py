@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numcodecs
 import numpy as np
 import pytest
 import zarr
 from ambient_datasets.formats import open_any, open_diffusion_policy
 from ambient_datasets.store import Attributes, Store
+from numcodecs import Blosc  # type: ignore[import-untyped]
 
 from ambient_policy.errors import DataError
 
@@ -40,7 +40,7 @@ def write_v2(path: Path, **changes: Any) -> None:
                 dtype=values.dtype,
                 chunks=(4, *values.shape[1:]),
                 fill_value=0,
-                compressors=numcodecs.Blosc("zstd", 5, numcodecs.Blosc.BITSHUFFLE),
+                compressors=Blosc("zstd", 5, Blosc.BITSHUFFLE),
             )
             array[...] = values
 
@@ -129,13 +129,22 @@ def test_integers(tmp_path: Path, describe: Describe) -> None:
 def test_lost_chunk(path: Path, describe: Describe, zipped: bool) -> None:
     (path / "data/action/1.0").unlink()
     given = Path(shutil.make_archive(str(path), "zip", path)) if zipped else path
-    text = "data/action: chunk file '1.0' is lost, and zarr would read 0.0 instead"
+    text = "data/action: episode 1: chunk file '1.0' is lost, and zarr would read 0.0 instead"
     refused(given, describe(), text, "write_empty_chunks=True")
 
 
-def test_truncated_chunk(path: Path, describe: Describe) -> None:
+@pytest.mark.parametrize("kept", [-5, 16, 3, 0])
+def test_truncated_chunk(path: Path, describe: Describe, kept: int) -> None:
     chunk = path / "data/action/1.0"
-    chunk.write_bytes(chunk.read_bytes()[:-5])
+    chunk.write_bytes(chunk.read_bytes()[:kept])
+    text = "data/action: episode 1: chunk file '1.0' is truncated or corrupt"
+    refused(path, describe(), text, f"({len(chunk.read_bytes())} bytes, its Blosc header says")
+
+
+def test_corrupt_chunk(path: Path, describe: Describe) -> None:
+    chunk = path / "data/action/1.0"
+    header = chunk.read_bytes()[:16]
+    chunk.write_bytes(b"\xff" * 4 + header[4:] + b"\xff" * (len(chunk.read_bytes()) - 16))
     refused(path, describe(), "data/action: episode 1: chunk file '1.0' is truncated or corrupt")
 
 

@@ -31,11 +31,17 @@ MakeStore = Callable[..., Store]
 Describe = Callable[..., Attributes]
 
 
+def constant(length: int, number: int) -> Episode:
+    rows = np.full((length, 3), number, np.float32)
+    return Episode(rows, rows[:, :2])
+
+
 def test_what_goes_in_comes_out(tmp_path: Path, describe: Describe) -> None:
     rng = np.random.default_rng(0)
     attributes = describe(extra={"planner": "GCS", "discarded": 3, "nested": {"a": [1, 2.5, None]}})
     create_store(tmp_path / "a.zarr", attributes)
-    episodes = [Episode(rng.normal(size=(t, 3)), rng.normal(size=(t, 2))) for t in (1, 5000, 40)]
+    tables = [rng.normal(size=(t, 5)).astype(np.float32) for t in (1, 5000, 40)]
+    episodes = [Episode(table[:, :3], table[:, 3:]) for table in tables]
     appender = Appender(tmp_path / "a.zarr")
     for episode in episodes:
         appender.append(episode)
@@ -129,7 +135,7 @@ def crash_everywhere(act: Callable[[], None], check: Callable[[bool], None]) -> 
 
 def test_an_append_stopped_at_any_write_changes_nothing(make_store: MakeStore) -> None:
     store = make_store("a", (3, 4094))  # the next episode fills up one chunk and begins another
-    ours = Episode(np.full((9, 3), 7.0), np.full((9, 2), 7.0))
+    ours = constant(9, 7)
 
     def check(done: bool) -> None:
         now = open_store(store.path)
@@ -143,12 +149,11 @@ def test_an_append_stopped_at_any_write_changes_nothing(make_store: MakeStore) -
 
 def test_a_longer_episode_in_flight_is_overwritten_by_a_shorter_one(make_store: MakeStore) -> None:
     store = make_store("a")
-    long = Episode(np.ones((9000, 3)), np.ones((9000, 2)))
     with pytest.MonkeyPatch.context() as patch:
         crash_at(patch, 6)
         with pytest.raises(Crash):
-            append_episode(store.path, long)
-    append_episode(store.path, Episode(np.zeros((2, 3)), np.zeros((2, 2))))
+            append_episode(store.path, constant(9000, 1))
+    append_episode(store.path, constant(2, 0))
     now = open_store(store.path)
     assert now.episode_lengths.tolist() == [3, 5, 2, 2]
     assert (now.actions()[-2:] == 0).all()
@@ -220,8 +225,7 @@ def in_child(act: Callable[[], None], seconds: float | None = None) -> int:
 def append_for_ever(path: str) -> None:
     appender = Appender(path)
     for number in range(len(open_store(path)), 10**6):
-        rows = np.full((KILLED_LENGTH, 3), number, np.float32)
-        appender.append(Episode(rows, rows[:, :2]))
+        appender.append(constant(KILLED_LENGTH, number))
 
 
 def check_whole(path: str) -> None:

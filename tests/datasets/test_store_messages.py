@@ -21,11 +21,16 @@ from ambient_datasets.store import (
     open_store,
     update_extra,
 )
+from numpy.typing import NDArray
 
 from ambient_policy.errors import DataError
 
 MakeStore = Callable[..., Store]
 Describe = Callable[..., Attributes]
+
+
+def zeros(*shape: int) -> NDArray[np.float32]:
+    return np.zeros(shape, np.float32)
 
 
 def refused(store: Store | Path, *parts: str) -> None:
@@ -252,14 +257,14 @@ def test_append_to_an_annotated_store(make_store: MakeStore) -> None:
     store = make_store("a")
     annotate_store(store.path, Annotation(np.zeros(3), np.zeros(3), "abc"))
     with pytest.raises(DataError, match="annotated, and a new episode would have no sigma_min"):
-        append_episode(store.path, Episode(np.zeros((1, 3)), np.zeros((1, 2))))
+        append_episode(store.path, Episode(zeros(1, 3), zeros(1, 2)))
 
 
 def test_append_of_other_dimensions(make_store: MakeStore) -> None:
     store = make_store("a")
     text = "data/action: episode 3: the episode has 3 dimensions, the store 2. Give the dimensions"
     with pytest.raises(DataError, match=text):
-        append_episode(store.path, Episode(np.zeros((1, 3)), np.zeros((1, 3))))
+        append_episode(store.path, Episode(zeros(1, 3), zeros(1, 3)))
     assert len(open_store(store.path)) == 3
 
 
@@ -271,13 +276,13 @@ def test_creation_over_something(make_store: MakeStore, describe: Describe) -> N
 
 
 def test_invalid_episodes() -> None:
-    good = np.zeros((4, 2))
+    good = zeros(4, 2)
     with pytest.raises(DataError, match=r"observations have shape \(4,\): give"):
-        Episode(np.zeros(4), good)
+        Episode(zeros(4), good)
     with pytest.raises(DataError, match=r"actions have shape \(0, 2\): give"):
-        Episode(good, np.zeros((0, 2)))
+        Episode(good, zeros(0, 2))
     with pytest.raises(DataError, match="actions have shape .* and hold NaN or infinity"):
-        Episode(good, np.full((4, 2), np.inf))
+        Episode(good, good + np.float32(np.inf))
     with pytest.raises(DataError, match="4 observations and 3 actions: give one action for every"):
         Episode(good, good[:3])
 

@@ -13,9 +13,9 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from ambient_datasets.chunks import check_chunks
 from ambient_datasets.reading import (
     StrPath,
-    check_chunks_exist,
     check_ends,
     fault,
     find_array,
@@ -63,7 +63,7 @@ def open_diffusion_policy(
 
 def _read_ends(group: zarr.Group, path: Path) -> NDArray[np.int64]:
     array = find_array(group, path, ENDS)
-    check_chunks_exist(array, path, ENDS)
+    check_chunks(array, path, ENDS)
     return check_ends(read_rows(array, path, ENDS, array.shape[0]), path, ENDS)
 
 
@@ -91,5 +91,5 @@ def _read_key(
 ) -> NDArray[np.float32]:
     key = f"data/{name}"
     array = find_array(group, path, key)
-    check_chunks_exist(array, path, key)
+    check_chunks(array, path, key, ends)
     return read_table(array, path, key, ends, names, flatten=True)

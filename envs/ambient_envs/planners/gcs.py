@@ -5,6 +5,7 @@ rectangle it crosses, that agree up to the second derivative where they meet. Th
 along its arc length, so that it stays continuous to the second derivative over time too.
 """
 
+import logging
 from functools import cache
 from typing import Any
 
@@ -19,7 +20,7 @@ ORDER = 6  # of the Bezier curves
 CONTINUITY = 2  # derivatives that agree where curves meet
 RAMP = 0.6  # from rest to full speed, and back [s]
 SAMPLES = 400  # of the shape per curve
-ENERGY = 1.0  # weight of the squared control polygon's steps: rounds corners
+ENERGY = 3.0  # weight of the squared control polygon's steps: rounds corners
 
 
 def gcs_path(
@@ -32,6 +33,7 @@ def gcs_path(
         solver found no path.
     """
     planning, sets = _drake("planning"), _drake("geometry.optimization")
+    logging.getLogger("drake").setLevel(logging.WARNING)  # three lines of INFO a plan otherwise
     regions = free.rectangles()
     gcs = planning.GcsTrajectoryOptimization(2)
     inside = gcs.AddRegions(

@@ -11,7 +11,7 @@ from ambient_envs.layouts import ARENA
 from ambient_envs.planners.extra import planner_library
 from ambient_envs.planners.trajectory import Trajectory, constant_speed
 
-STEP = 0.5  # longest edge of the tree [m]
+STEP = 0.2  # longest edge of the tree [m]: short edges, many corners
 RESOLUTION = 0.02  # between the points of an edge that are checked for walls [m]
 GOAL_BIAS = 0.05  # share of samples that are the goal
 MOST_SAMPLES = 20_000  # then the planner gives up

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,9 @@ class Trajectory:
     times: NDArray[np.float64]
     positions: NDArray[np.float64]
 
-    def at(self, time: ArrayLike) -> NDArray[np.float64]:
+    def at(self, time: float | NDArray[np.float64]) -> NDArray[np.float64]:
         """(...,) times [s] -> (...,2) positions [m]."""
-        x, y = (np.interp(time, self.times, column) for column in self.positions.T)
+        x, y = (np.interp(np.asarray(time), self.times, column) for column in self.positions.T)
         return np.stack([x, y], axis=-1)
 
     @property
@@ -57,9 +57,7 @@ def eased(positions: NDArray[np.float64], speed: float, ramp: float) -> Trajecto
     return Trajectory(times, np.stack([x, y], axis=-1))
 
 
-def _eased_length(
-    times: NDArray[np.float64], speed: float, ramp: float
-) -> NDArray[np.float64]:
+def _eased_length(times: NDArray[np.float64], speed: float, ramp: float) -> NDArray[np.float64]:
     """Length [m] walked since rest: the integral of the eased speed."""
     u = np.clip(times / ramp, 0.0, 1.0)
     climb = ramp * (u**6 - 3.0 * u**5 + 2.5 * u**4)  # integral of the quintic; ramp / 2 at u = 1

@@ -1,0 +1,156 @@
+"""Intervals: closed forms, coverage on synthetic data, pairing narrows, training seeds widen."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from ambient_policy.errors import DataError
+from ambient_policy.evaluation.statistics import (
+    Interval,
+    bootstrap_mean,
+    levels_note,
+    paired_difference,
+    paired_ratio,
+    wilson,
+)
+
+
+def width(interval: Interval) -> float:
+    return interval.high - interval.low
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 10), (7, 10), (200, 200), (97, 200)])
+def test_wilson_closed_form(successes: int, trials: int) -> None:
+    z, p = stats.norm.ppf(0.975), successes / trials
+    middle = (p + z**2 / (2 * trials)) / (1 + z**2 / trials)
+    half = z / (1 + z**2 / trials) * math.sqrt(p * (1 - p) / trials + z**2 / (4 * trials**2))
+    interval = wilson(successes, trials)
+    assert interval.estimate == p
+    assert interval.low == pytest.approx(middle - half, abs=1e-12)
+    assert interval.high == pytest.approx(middle + half, abs=1e-12)
+
+
+def test_wilson_covers() -> None:
+    draws = np.random.default_rng(0).binomial(100, 0.93, size=2000)
+    hits = [wilson(int(n), 100).low <= 0.93 <= wilson(int(n), 100).high for n in draws]
+    assert 0.93 < np.mean(hits) < 0.98
+
+
+def test_one_level_agrees_with_scipy() -> None:
+    values = np.random.default_rng(1).exponential(size=80)
+    own = bootstrap_mean(values, seed=0)
+    theirs = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=10_000)
+    assert own.estimate == pytest.approx(values.mean())
+    assert own.low == pytest.approx(theirs.confidence_interval.low, abs=0.02)
+    assert own.high == pytest.approx(theirs.confidence_interval.high, abs=0.02)
+
+
+def covered(make: Callable[[Any], tuple[Interval, float]], times: int = 200) -> float:
+    results = [make(np.random.default_rng(i)) for i in range(times)]
+    return float(np.mean([interval.low <= truth <= interval.high for interval, truth in results]))
+
+
+def crossed(rng: Any, trainings: int, starts: int, level: float, hard: Any) -> Any:
+    noise = rng.normal(size=(trainings, starts))
+    return level + rng.normal(size=(trainings, 1)) + hard + noise
+
+
+def test_one_level_coverage() -> None:
+    share = covered(lambda rng: (bootstrap_mean(rng.normal(size=60), seed=0, resamples=1000), 0.0))
+    assert 0.9 <= share <= 0.985
+
+
+def test_two_level_coverage() -> None:
+    def once(rng: Any) -> tuple[Interval, float]:
+        table = crossed(rng, 12, 30, 3.0, rng.normal(size=30))
+        return bootstrap_mean(table, seed=0, resamples=1000), 3.0
+
+    assert 0.87 <= covered(once) <= 0.99
+
+
+def test_paired_two_level_coverage_and_what_pooling_would_claim() -> None:
+    def once(rng: Any, pool: bool) -> tuple[Interval, float]:
+        hard = 3 * rng.normal(size=30)
+        a, b = (crossed(rng, 10, 30, level, hard) for level in (2.0, 1.0))
+        if pool:
+            return bootstrap_mean((a - b).ravel(), seed=0, resamples=1000), 1.0
+        return paired_difference(a, b, seed=0, resamples=1000), 1.0
+
+    assert 0.87 <= covered(lambda rng: once(rng, False)) <= 0.99
+    assert covered(lambda rng: once(rng, True)) < 0.6
+
+
+def test_pairing_by_start_narrows_the_interval() -> None:
+    rng = np.random.default_rng(2)
+    hard = rng.normal(size=200) * 5
+    a, b = hard + rng.normal(size=200), hard + rng.normal(size=200) + 1
+    together = paired_difference(a, b, seed=0)
+    apart = paired_difference(a, rng.permutation(b), seed=0)
+    assert together.estimate == pytest.approx(apart.estimate)
+    assert width(together) < 0.5 * width(apart)
+
+
+def test_disagreeing_trainings_widen_the_interval() -> None:
+    rng = np.random.default_rng(3)
+    table = rng.normal(size=(4, 200))
+    shifted = table + np.array([[-2.0], [-1.0], [1.0], [2.0]])
+    assert width(bootstrap_mean(shifted, seed=0)) > 3 * width(bootstrap_mean(table, seed=0))
+    other = rng.normal(size=(1, 200))
+    assert width(paired_difference(shifted, other, seed=0)) > 3 * width(
+        paired_difference(table, other, seed=0)
+    )
+
+
+def test_equal_trainings_do_not_pretend_to_be_more_starts() -> None:
+    run = np.random.default_rng(4).normal(size=100)
+    once, thrice = bootstrap_mean(run, seed=0), bootstrap_mean(np.tile(run, (3, 1)), seed=0)
+    assert width(thrice) == pytest.approx(width(once), rel=0.05)
+
+
+def test_an_arm_against_itself_and_a_constant_shift() -> None:
+    run = np.random.default_rng(5).normal(size=50)
+    assert paired_difference(run, run, seed=0) == Interval(0, 0, 0)
+    shifted = paired_difference(run + 2, run, seed=0)
+    assert shifted.estimate == pytest.approx(2)
+    assert width(shifted) == pytest.approx(0, abs=1e-12)
+    halved = paired_ratio(np.exp(run) / 2, np.exp(run), seed=0)
+    assert halved.low == pytest.approx(0.5)
+    assert halved.high == pytest.approx(0.5)
+
+
+def test_a_function_of_the_seed() -> None:
+    run = np.random.default_rng(6).normal(size=50)
+    assert bootstrap_mean(run, seed=1) == bootstrap_mean(run, seed=1)
+    assert bootstrap_mean(run, seed=1) != bootstrap_mean(run, seed=2)
+
+
+def test_cells_nobody_knows_are_left_out() -> None:
+    arm, baseline = np.array([1.0, np.nan, 5.0, 7.0]), np.array([[0.0, 2.0, np.nan, 4.0]])
+    assert bootstrap_mean(arm, seed=0).estimate == pytest.approx(13 / 3)
+    assert paired_difference(arm, baseline, seed=0).estimate == pytest.approx(2.0)  # starts 0 and 3
+    assert paired_ratio(arm, baseline, seed=0).estimate == pytest.approx(2.0)
+    nothing = bootstrap_mean(np.full(4, np.nan), seed=0)
+    assert math.isnan(nothing.estimate) and math.isnan(nothing.low)
+
+
+def test_one_start_has_no_interval() -> None:
+    alone = bootstrap_mean(np.array([[3.0]]), seed=0)
+    assert alone.estimate == 3 and math.isnan(alone.low) and math.isnan(alone.high)
+
+
+def test_notes_say_what_an_interval_is_about() -> None:
+    assert "over episodes only" in levels_note(1)
+    assert "itself uncertain" in levels_note(2) and "itself uncertain" not in levels_note(5)
+
+
+def test_messages() -> None:
+    with pytest.raises(DataError, match="3 successes in 2 trials"):
+        wilson(3, 2)
+    with pytest.raises(DataError, match="same starts, got 3 for the arm and 4"):
+        paired_difference(np.zeros(3), np.zeros(4), seed=0)
+    with pytest.raises(DataError, match=r"\(trainings, starts\), got shape \(0,\)"):
+        bootstrap_mean(np.zeros(0), seed=0)
