@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ambient_datasets.formats import open_any
-from ambient_datasets.mixture import Mixture
+from ambient_datasets.mixture import Mixture, check_alike
 from ambient_datasets.source import resolve_source
 from ambient_datasets.store import Attributes, Store
 from ambient_datasets.windows import gather
@@ -14,7 +14,7 @@ from ambient_policy.ambient.admission import Admission
 from ambient_policy.ambient.sampler import Sampler
 from ambient_policy.batch import Batch
 from ambient_policy.diffusion.noise import UniformOverLevels, ddpm_levels
-from ambient_policy.errors import DataError, SettingsError
+from ambient_policy.errors import SettingsError
 from ambient_policy.normalize import Affine, Normalizer, check_bounds
 from ambient_policy.policy import Policy, PolicySpec
 from ambient_policy.settings import (
@@ -79,9 +79,7 @@ def build_mixture(settings: RunSettings) -> tuple[Mixture, Normalizer]:
     if not settings.sources:
         raise SettingsError("the config names no sources; choose a data config, e.g. data=maze.")
     stores = {name: open_source(name, source) for name, source in settings.sources.items()}
-    widths = {(s.observations().shape[1], s.actions().shape[1]) for s in stores.values()}
-    if len(widths) > 1:
-        raise DataError(f"stores {', '.join(stores)} differ in width: {sorted(widths)} (O, A).")
+    check_alike(stores)
     normalizer = build_normalizer(settings.normalizer, list(stores.values()))
     resolved = [
         resolve_source(

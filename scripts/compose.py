@@ -72,7 +72,9 @@ def compose(config: str, overrides: Sequence[str]) -> Any:
                 raise SettingsError(f"no value for {', '.join(missing)}; give it as {example}")
             return OmegaConf.to_object(composed)
     except (HydraException, OmegaConfBaseException) as error:
-        text = f"{error} {error.__cause__ or ''}".split("full_key")[0].split("Config search path")[0]
+        text = f"{error} {error.__cause__ or ''}".split("full_key")[0].split("Config search path")[
+            0
+        ]
         raise SettingsError(" ".join(text.split())) from error
 
 

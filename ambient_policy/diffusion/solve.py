@@ -44,7 +44,7 @@ def leading_levels(levels: Sigma, steps: int) -> Sigma:
 
 
 def noises_needed(solver: Solver, steps: int) -> int:
-    """Standard normal chunks that ``solve`` takes: the start, and one per DDPM step but the last."""
+    """Standard normal chunks ``solve`` takes: the start, and one per DDPM step but the last."""
     return 1 if solver is Solver.ddim else steps
 
 

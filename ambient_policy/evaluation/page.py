@@ -28,7 +28,7 @@ class Draws:
 
 @dataclass(frozen=True)
 class Denoising:
-    """One chunk from noise to plan.
+    """One chunk from noise to plan: what the denoiser answers at each level.
 
     Attributes:
         sigma: (K+1,) noise levels [normalised action], falling; the last may be 0.
@@ -55,6 +55,7 @@ class ArmResult:
         thresholds: source -> (sigma_min, sigma_max) [normalised action].
         solver_levels: levels the solver visits [normalised action].
         denoising: one chunk, level by level.
+        settings: training seed -> the exact settings of that training.
     """
 
     name: str
@@ -65,6 +66,7 @@ class ArmResult:
     thresholds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     solver_levels: Sequence[float] = ()
     denoising: Denoising | None = None
+    settings: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

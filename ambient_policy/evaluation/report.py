@@ -1,5 +1,6 @@
 """The table for terminal, Markdown and JSON, and one self-contained page."""
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -12,7 +13,7 @@ from rich.console import Console
 
 from ambient_policy.evaluation import figures, tables
 from ambient_policy.evaluation.comparison import Table, compare
-from ambient_policy.evaluation.files import to_json, write_text
+from ambient_policy.evaluation.files import to_json, write_text, written_whole
 from ambient_policy.evaluation.page import ArmResult, Page
 
 
@@ -43,7 +44,20 @@ def write_report(page: Page, folder: Path, console: Console | None = None) -> Ta
     write_text(folder / "table.md", tables.to_markdown(table, page.length_unit))
     write_text(folder / "table.json", to_json(table_record(page, table), indent=1) + "\n")
     write_text(folder / "report.html", to_html(page, table))
+    write_figures(page, table, folder / "figures")
     return table
+
+
+def write_figures(page: Page, table: Table, folder: Path) -> None:
+    """The page's figures as files of their own, named by section."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for section in sections(page, table):
+        name = section.title.lower().replace(" ", "-")
+        for i, (_, uri) in enumerate(section.figures):
+            header, payload = uri.split(",", 1)
+            suffix = "svg" if "svg" in header else "png"
+            with written_whole(folder / f"{name}-{i}.{suffix}") as partial:
+                partial.write_bytes(base64.b64decode(payload))
 
 
 def table_record(page: Page, table: Table) -> dict[str, Any]:
@@ -69,6 +83,7 @@ def _runs(arm: ArmResult) -> list[dict[str, Any]]:
             "squared_jerk_successes": _mean([e.squared_jerk for e in run if e.success]),
             "squared_acceleration": _mean([e.squared_acceleration for e in run]),
             "inference_seconds": sum(e.inference_seconds for e in run),
+            "settings": arm.settings.get(seed),
         }
         for seed, run in arm.episodes.items()
     ]
@@ -118,8 +133,8 @@ def sections(page: Page, table: Table) -> list[Section]:
         ),
         Section(
             "Denoising of one chunk",
-            "From noise to plan, one panel per level the solver visits. Grey: the final plan. "
-            "The view widens with the noise.",
+            "What the denoiser answers at each level the solver visits, from noise to plan: high "
+            "noise decides where to go, low noise how smoothly. Grey: the final plan.",
             figures.denoising(page),
         ),
         Section(

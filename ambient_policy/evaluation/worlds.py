@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import importlib.util
 from typing import Any
 
 import gymnasium
@@ -86,14 +87,19 @@ def make_worlds(env_id: str, num_envs: int, **kwargs: Any) -> Worlds:
 
 
 def find_spec(env_id: str) -> EnvSpec:
-    """What is registered under the id.
+    """What is registered under the id, after importing the package that registers it.
+
+    That package is the one before the colon, else the one named like the id's namespace.
 
     Raises:
         SettingsError: naming the ids of the same namespace and the closest others.
     """
     package, _, name = env_id.rpartition(":")
+    namespace = name.rpartition("/")[0]
     if package:
         _import(package, env_id)
+    elif namespace and importlib.util.find_spec(namespace) is not None:
+        importlib.import_module(namespace)
     if name not in gymnasium.registry:
         raise SettingsError(
             f"{unknown('environment', name, _candidates(name))} If another package registers it, "

@@ -1,16 +1,15 @@
 """Several stores behind one index: whose windows exist, how often, and at which noise levels."""
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ambient_datasets.source import Source
-from ambient_datasets.store import Attributes
+from ambient_datasets.store import Attributes, Store
 from ambient_policy.errors import DataError, SettingsError
 
 COMPARED = (
@@ -72,8 +71,7 @@ class Mixture:
         """
         _check_names(sources)
         _check_weights(sources)
-        for other in sources[1:]:
-            _check_alike(sources[0], other)
+        check_alike({source.name: source.store for source in sources})
         counts = np.array([source.episodes for source in sources])
         windows = np.array([source.windows for source in sources])
         firsts = np.cumsum(windows) - windows
@@ -166,19 +164,22 @@ def _check_weights(sources: Sequence[Source]) -> None:
         raise SettingsError(f"weights {given}: all are 0. Give at least one a positive weight.")
 
 
-def _check_alike(one: Source, other: Source) -> None:
-    def side(source: Source, name: str) -> str:
-        return f"{getattr(source.store.attributes, name)} in '{source.name}'"
+def check_alike(stores: Mapping[str, Store]) -> None:
+    """Refuse to mix stores whose numbers do not mean the same.
 
-    differing = [
-        name
-        for name in COMPARED
-        if getattr(one.store.attributes, name) != getattr(other.store.attributes, name)
-    ]
-    if differing:
-        raise DataError(
-            f"sources '{one.name}' ({Path(one.store.path)}) and '{other.name}' "
-            f"({Path(other.store.path)}) cannot be mixed: "
-            + "; ".join(f"{n} is {side(one, n)} but {side(other, n)}" for n in differing)
-            + ". Convert one store so that both agree, or leave one out."
-        )
+    Raises:
+        DataError: naming two stores, and which names, units or control rate differ.
+    """
+    (one, first), *others = stores.items()
+    for other, store in others:
+        differing = [
+            f"{name} is {getattr(first.attributes, name)} in '{one}' but "
+            f"{getattr(store.attributes, name)} in '{other}'"
+            for name in COMPARED
+            if getattr(first.attributes, name) != getattr(store.attributes, name)
+        ]
+        if differing:
+            raise DataError(
+                f"sources '{one}' ({first.path}) and '{other}' ({store.path}) cannot be mixed: "
+                f"{'; '.join(differing)}. Convert one store so that both agree, or leave one out."
+            )

@@ -25,11 +25,11 @@ ENERGY = 3.0  # weight of the squared control polygon's steps: rounds corners
 
 def gcs_path(
     free: FreeSpace, start: NDArray[np.float64], goal: NDArray[np.float64], speed: float
-) -> Any | None:
+) -> list[Any] | None:
     """The short, smooth path from start to goal (2,) [m] through free space.
 
     Returns:
-        A ``CompositeTrajectory`` of Bezier curves, one unit of its parameter each; None if the
+        Drake's ``BezierCurve`` objects in their order, one unit of the parameter each; None if the
         solver found no path.
     """
     planning, sets = _drake("planning"), _drake("geometry.optimization")
@@ -57,19 +57,27 @@ def gcs_path(
     for derivative in range(1, CONTINUITY + 1):
         inside.AddPathContinuityConstraints(derivative)
     path, result = gcs.SolvePath(source, target, _options())
-    return gcs.NormalizeSegmentTimes(path) if result.is_success() else None
+    return _curves(gcs.NormalizeSegmentTimes(path)) if result.is_success() else None
 
 
 def plan_gcs(
     free: FreeSpace, start: NDArray[np.float64], goal: NDArray[np.float64], speed: float
 ) -> Trajectory | None:
     """``gcs_path`` from rest to rest at a cruising speed [m/s]; None if no path was found."""
-    path = gcs_path(free, start, goal, speed)
-    if path is None:
+    curves = gcs_path(free, start, goal, speed)
+    if curves is None:
         return None
-    samples = 1 + SAMPLES * path.get_number_of_segments()
-    parameters = np.linspace(path.start_time(), path.end_time(), samples)
-    return eased(path.vector_values(parameters).T, speed, RAMP)
+    parts = [
+        curve.vector_values(np.linspace(curve.start_time(), curve.end_time(), SAMPLES)).T
+        for curve in curves
+    ]
+    return eased(np.concatenate([parts[0], *(part[1:] for part in parts[1:])]), speed, RAMP)
+
+
+def _curves(path: Any) -> list[Any]:
+    """The curves of a path, without the lone points of start and goal (order 0)."""
+    segments = (path.segment(k) for k in range(path.get_number_of_segments()))
+    return [segment for segment in segments if segment.order() > 0]
 
 
 def _drake(part: str) -> Any:

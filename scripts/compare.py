@@ -1,0 +1,71 @@
+"""Arms x training seeds on the same starts: ``python scripts/compare.py comparison=maze``.
+
+Trains what is not trained, evaluates what is not evaluated, and writes the page; started again, it
+continues where it stopped.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from ambient_policy.errors import unknown
+from ambient_policy.evaluation.records import EpisodeRecord
+from ambient_policy.evaluation.report import write_report
+from ambient_policy.settings import RunSettings
+from assemble import build
+from comparing import CompareSettings, Run, make_page, train_all
+from compose import compose, register, run
+from evaluate import EvaluateSettings, evaluate
+
+
+def plan(settings: CompareSettings) -> list[Run]:
+    """All runs, composed and built: whatever is wrong with any of them is said now."""
+    if settings.baseline is not None and settings.baseline not in settings.arms:
+        raise unknown("baseline", settings.baseline, settings.arms)
+    runs = []
+    for arm, changes in settings.arms.items():
+        for seed in settings.seeds:
+            names = [f"root={settings.root}", f"label={arm}", f"seed={seed}"]
+            overrides = [*settings.overrides, *changes, *names]
+            composed: RunSettings = compose("train", overrides)
+            runs.append(Run(arm, seed, overrides, build(composed)))
+    return runs
+
+
+def evaluate_all(
+    runs: Sequence[Run], settings: CompareSettings, console: Console
+) -> dict[str, dict[int, list[EpisodeRecord]]]:
+    """Arm -> training seed -> episodes, the same starts for all."""
+    results: dict[str, dict[int, list[EpisodeRecord]]] = {}
+    for one in runs:
+        asked = EvaluateSettings(
+            run=one.settings.folder,
+            episodes=settings.episodes,
+            first_seed=settings.first_seed,
+            seed=settings.seed,
+            threads=settings.workers,
+        )
+        results.setdefault(one.arm, {})[one.seed] = evaluate(asked, console)
+    return results
+
+
+def main(overrides: Sequence[str]) -> None:
+    """Plan, train, evaluate, report."""
+    settings: CompareSettings = compose("compare", overrides)
+    console = Console()
+    runs = plan(settings)
+    console.rule(f"1/3 training {len(runs)} runs, {settings.workers} at a time")
+    train_all(runs, settings.workers, console)
+    console.rule(f"2/3 evaluating {settings.episodes} starts with each")
+    results = evaluate_all(runs, settings, console)
+    console.rule("3/3 report")
+    command = " ".join(["python scripts/compare.py", *overrides])
+    folder = Path(settings.root)
+    write_report(make_page(settings, runs, results, command), folder, console)
+    console.print(f"wrote {folder}/report.html, table.md, table.json and figures/")
+
+
+if __name__ == "__main__":
+    register("compare_settings", CompareSettings)
+    run(main)

@@ -1,0 +1,164 @@
+"""Collecting: the same store whoever works, continued where it stopped."""
+
+import json
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ambient_datasets import collect as collecting
+from ambient_datasets.collect import Collection, collect
+from ambient_datasets.store import open_store
+from ambient_envs.experts import Attempt
+
+from ambient_policy.errors import DataError, SettingsError
+
+MAZE: dict[str, Any] = {
+    "task_id": "ambient_envs/Maze-v0",
+    "expert": "rrt",
+    "seed": 5,
+    "workers": 1,
+    "layout": "rooms",
+    "progress": False,
+}
+
+
+def files(store: Path) -> dict[str, bytes]:
+    """Every file of a store by its path."""
+    return {
+        str(file.relative_to(store)): file.read_bytes()
+        for file in store.rglob("*")
+        if file.is_file()
+    }
+
+
+@pytest.fixture
+def invented(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Attempts that take no time: numbers from the seeds, every third fails by the given word."""
+
+    def install(failure: str) -> None:
+        def attempt(
+            _: str, layout: str, expert: str, world_seed: int, planner_seed: int
+        ) -> Attempt:
+            numbers = np.random.default_rng([world_seed, planner_seed])
+            steps = int(numbers.integers(3, 9))
+            rows = numbers.normal(size=(steps, 6)).astype(np.float32)
+            return Attempt(rows[:, :4], rows[:, 4:], failure if world_seed % 3 == 0 else "")
+
+        monkeypatch.setattr(collecting, "attempt_episode", attempt)
+
+    return install
+
+
+def test_the_store_does_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
+    pytest.importorskip("ompl")
+    for workers in (1, 2):
+        collect(tmp_path / f"{workers}.zarr", episodes=5, **{**MAZE, "workers": workers})
+    assert files(tmp_path / "1.zarr") == files(tmp_path / "2.zarr")
+
+
+def test_what_a_collected_store_says_and_holds(tmp_path: Path) -> None:
+    pytest.importorskip("ompl")
+    held = collect(tmp_path / "store.zarr", episodes=3, **MAZE)
+    store = open_store(tmp_path / "store.zarr")
+    said = store.attributes
+    assert (said.task, said.source, said.control_rate) == ("ambient_envs/Maze-v0", "rrt", 10.0)
+    assert said.observation_names == ("agent_x", "agent_y", "goal_x", "goal_y")
+    assert said.action_names == ("target_x", "target_y") and set(said.action_units) == {"m"}
+    assert said.extra == {
+        "planner": "rrt",
+        "layout": "rooms",
+        "seed": 5,
+        "discarded": held.discarded,
+    }
+    assert len(store) == held.episodes == 3 and store.annotation is None
+    for first, end in zip([0, *store.episode_ends[:-1]], store.episode_ends, strict=True):
+        rows, commands = store.observations()[first:end], store.actions()[first:end]
+        assert (rows[:, 2:] == rows[0, 2:]).all()  # one goal an episode
+        assert np.hypot(*(rows[-1, :2] - rows[0, 2:])) < 0.35  # the last step before success
+        assert np.hypot(*(commands[0] - rows[0, :2])) < 0.11  # a tenth of a second ahead
+
+
+def test_failures_are_discarded_counted_and_told(
+    tmp_path: Path, invented: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    invented("wall")
+    held = collect(tmp_path / "store.zarr", episodes=20, **{**MAZE, "progress": True})
+    store = open_store(tmp_path / "store.zarr")
+    assert len(store) == 20 and held.discarded["wall"] > 0
+    assert store.attributes.extra["discarded"] == held.discarded
+    assert "discarded" in capsys.readouterr().err
+
+
+def test_a_stopped_collection_continues_as_if_it_had_not(
+    tmp_path: Path, invented: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    invented("time")
+    whole = collect(tmp_path / "whole.zarr", episodes=20, **MAZE)
+    parts = [collect(tmp_path / "parts.zarr", episodes=n, **MAZE) for n in (1, 7, 7, 12)]
+    assert [part.episodes for part in parts] == [1, 7, 7, 12]
+
+    attempts = collecting._attempts
+
+    def stopped(*arguments: Any) -> Iterator[Attempt]:
+        yield from islice(attempts(*arguments), 4)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(collecting, "_attempts", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        collect(tmp_path / "parts.zarr", episodes=20, **MAZE)
+    monkeypatch.setattr(collecting, "_attempts", attempts)
+    assert 12 < len(open_store(tmp_path / "parts.zarr")) < 20
+    assert collect(tmp_path / "parts.zarr", episodes=20, **MAZE) == whole
+    assert files(tmp_path / "parts.zarr") == files(tmp_path / "whole.zarr")
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 6}, {"layout": "corridors"}, {"expert": "gcs"}], ids=json.dumps
+)
+def test_another_collection_is_not_continued(
+    tmp_path: Path, invented: Callable[[str], None], change: dict[str, Any]
+) -> None:
+    invented("wall")
+    path = tmp_path / "store.zarr"
+    collect(path, episodes=3, **MAZE)
+    before = files(path)
+    with pytest.raises(DataError, match=r"store.zarr: this store holds .* was asked for. Ask for"):
+        collect(path, episodes=3, **{**MAZE, **change})
+    assert files(path) == before
+
+
+def test_a_summary_names_the_reasons() -> None:
+    assert str(Collection(8, {"wall": 1, "time": 1})) == (
+        "8 episodes from 10 attempts, 2 discarded (20.0%: 1 time, 1 wall)"
+    )
+    assert str(Collection(3, {})) == "3 episodes from 3 attempts, 0 discarded (0.0%)"
+
+
+def test_messages(
+    tmp_path: Path, invented: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "store.zarr"
+    for change, text in (
+        ({"task_id": "ambient_envs/Mase-v0"}, "unknown task 'ambient_envs/Mase-v0'; known: amb"),
+        ({"expert": "gsc"}, "unknown expert 'gsc'; known: gcs, rrt"),
+        ({"layout": "room"}, "unknown layout 'room'; known: corridors, rooms"),
+        ({"workers": 0}, "episodes = 3, workers = 0: both must be at least 1"),
+    ):
+        with pytest.raises(SettingsError, match=text):
+            collect(path, **{"episodes": 3, **MAZE, **change})
+    assert not path.exists()
+
+    invented("wall")
+    collect(path, episodes=3, **MAZE)
+    with pytest.raises(DataError, match="holds 3 episodes already, more than the 2 asked for"):
+        collect(path, episodes=2, **MAZE)
+
+    def never(*_: object) -> Attempt:
+        return Attempt(np.empty((0, 4), np.float32), np.empty((0, 2), np.float32), "no plan")
+
+    monkeypatch.setattr(collecting, "attempt_episode", never)
+    with pytest.raises(DataError, match=r"'rrt' failed 200 times in a row in layout 'rooms': 0 ep"):
+        collect(tmp_path / "other.zarr", episodes=1, **MAZE)
