@@ -17,6 +17,7 @@ from ambient_policy.diffusion.noise import Sigma, ddpm_levels
 from ambient_policy.diffusion.precondition import c_noise, coefficients
 from ambient_policy.diffusion.solve import leading_levels, noises_needed, solve
 from ambient_policy.horizons import Horizons
+from ambient_policy.networks.encoders import StateEncoder
 from ambient_policy.networks.unet1d import UNet1d
 from ambient_policy.normalize import AffineLayer, Normalizer
 from ambient_policy.seeding import integer
@@ -76,9 +77,12 @@ class Policy(nn.Module):
         self.action_map = AffineLayer(spec.normalizer.actions)
         with torch.random.fork_rng(devices=[]):  # torch's layers draw from the global generator
             torch.manual_seed(integer(seed, "weights"))
+            self.encoder = StateEncoder(
+                horizons.obs * len(spec.observation_names), network.encoder
+            )
             self.network = UNet1d(
                 actions=len(spec.action_names),
-                condition=horizons.obs * len(spec.observation_names),
+                condition=self.encoder.width,
                 widths=network.widths,
                 embedding=network.embedding,
                 kernel=network.kernel,
@@ -108,12 +112,12 @@ class Policy(nn.Module):
     def with_solver(self, solver: SolverSettings) -> "Policy":
         """This policy, weights shared, sampled by another solver."""
         other = Policy(replace(self.spec, solver=solver))
-        other.network = self.network
+        other.encoder, other.network = self.encoder, self.network
         return other
 
     def encode(self, observations: Tensor) -> Tensor:
-        """(B,To,O) in their units -> condition (B, To O), normalised."""
-        encoded: Tensor = self.observation_map(observations).flatten(1)
+        """(B,To,O) in their units -> condition (B,C)."""
+        encoded: Tensor = self.encoder(self.observation_map(observations))
         return encoded
 
     def denoise(self, x: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:

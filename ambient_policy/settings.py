@@ -132,6 +132,8 @@ class NoiseSettings:
 class NetworkSettings:
     """The conditional 1-D U-Net; the defaults are diffusion_policy's."""
 
+    # layers between observation history and condition; none = the history is the condition
+    encoder: list[int] = field(default_factory=list)
     # channels per level
     widths: list[int] = field(default_factory=lambda: [256, 512, 1024])
     # width of the noise-level embedding

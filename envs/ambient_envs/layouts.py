@@ -14,7 +14,7 @@ THICKNESS = 0.15  # of every wall [m]
 
 Line = tuple[float, float, float, float]  # x0, y0, x1, y1 of a centre line [m], axis-aligned
 
-# Six or more homotopy classes between most corners; passages 0.85 m wide; two dead ends.
+# Three free-standing walls to pass on either side, passages 0.85 m wide, two pockets top right.
 #   +----+----+----+----+----+
 #   |                        |
 #   +    +----+    +    +    +

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from ambient_datasets import collect as collecting
 from ambient_datasets.collect import Collection, collect
 from ambient_datasets.store import open_store
 from ambient_envs.experts import Attempt
-
 from ambient_policy.errors import DataError, SettingsError
 
 MAZE: dict[str, Any] = {

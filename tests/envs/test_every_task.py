@@ -4,16 +4,17 @@ import re
 import warnings
 from typing import Any, cast
 
-import ambient_envs
 import gymnasium
 import mujoco
 import numpy as np
 import pytest
+from gymnasium.utils.env_checker import check_env
+
+import ambient_envs
 from ambient_envs.batched import BatchedTask
 from ambient_envs.experts import EXPERTS, run_episode
 from ambient_envs.maze import MazeTask
 from ambient_envs.task import MujocoTask
-from gymnasium.utils.env_checker import check_env
 
 every_task = pytest.mark.parametrize("task_id", ambient_envs.ALL_TASKS)
 

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
 from ambient_envs.free_space import FreeSpace, free_space
 from ambient_envs.layouts import ARENA, LAYOUTS, layout_walls
 from ambient_envs.maze import RADIUS, maze_model
-from numpy.typing import NDArray
 
 every_layout = pytest.mark.parametrize("layout", sorted(LAYOUTS))
 GROW = 0.18
@@ -19,7 +20,7 @@ def inside(boxes: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[n
     """(n,4), (m,2) -> (m,): is the point in one of the boxes?"""
     above = (points[:, None] >= boxes[None, :, :2]).all(axis=2)
     below = (points[:, None] <= boxes[None, :, 2:]).all(axis=2)
-    return np.logical_or.reduce(above & below, axis=1)
+    return np.asarray(np.logical_or.reduce(above & below, axis=1))
 
 
 @every_layout

@@ -3,12 +3,12 @@
 import mujoco
 import numpy as np
 import pytest
-from ambient_envs.batched import BatchedTask
-from ambient_envs.layouts import ARENA, LAYOUTS
-from ambient_envs.maze import GOAL_RADIUS, RADIUS, START_DISTANCE, MazeTask
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
+from ambient_envs.batched import BatchedTask
+from ambient_envs.layouts import ARENA, LAYOUTS
+from ambient_envs.maze import GOAL_RADIUS, RADIUS, START_DISTANCE, MazeTask
 from ambient_policy.errors import DataError, SettingsError
 
 

@@ -6,14 +6,14 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
 from ambient_envs.experts import EXPERTS, Expert, find_expert, run_episode
 from ambient_envs.free_space import FreeSpace, free_space
 from ambient_envs.maze import MazeTask
 from ambient_envs.planners import gcs, rrt
 from ambient_envs.planners.extra import planner_library
 from ambient_envs.planners.trajectory import Trajectory, arc_length, constant_speed, eased
-from numpy.typing import NDArray
-
 from ambient_policy.errors import SettingsError
 
 START, GOAL = np.array([0.5, 0.5]), np.array([4.5, 2.5])
