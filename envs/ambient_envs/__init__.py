@@ -1,7 +1,7 @@
 """Worlds: MuJoCo tasks behind Gymnasium. Importing this package registers them.
 
 On a Linux machine without a display, MuJoCo is told to draw through EGL unless ``MUJOCO_GL`` says
-otherwise; MuJoCo reads that variable when it is first imported, which no import here does earlier.
+otherwise. MuJoCo reads that variable when it is first imported: import this package before it.
 """
 
 import os

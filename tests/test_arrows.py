@@ -1,0 +1,67 @@
+"""Who may import whom (DESIGN: scripts -> datasets, envs -> policy, never back), read with ast."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# folder or file -> what it must not import
+FORBIDDEN = {
+    "ambient_policy": {"ambient_envs", "ambient_datasets", "mujoco", "zarr", "hydra", "omegaconf"},
+    "ambient_policy/training": {"ambient_policy.evaluation"},
+    "ambient_policy/evaluation": {"ambient_policy.training"},
+    "envs": {"torch", "zarr", "hydra", "omegaconf", "wandb", "ambient_datasets"},
+    "datasets": {"mujoco", "hydra", "omegaconf", "wandb"},
+}
+# module -> the only files (or folders) that may import it
+ONLY_IN = {
+    "wandb": {"ambient_policy/tracking.py"},
+    "ambient_envs": {"envs", "datasets/ambient_datasets/collect.py", "scripts", "tests"},
+    "hydra": {"scripts"},
+    "pickle": set(),
+}
+FILES = sorted(
+    path.relative_to(ROOT)
+    for top in ("ambient_policy", "envs", "datasets", "scripts", "tests")
+    for path in (ROOT / top).rglob("*.py")
+)
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def within(path: Path, folder: str) -> bool:
+    return path == Path(folder) or Path(folder) in path.parents
+
+
+def matches(module: str, names: set[str]) -> bool:
+    return any(module == name or module.startswith(f"{name}.") for name in names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_a_file_imports_only_along_the_arrows(path: Path) -> None:
+    modules = list(imports(path))
+    forbidden = {n for folder, names in FORBIDDEN.items() if within(path, folder) for n in names}
+    forbidden |= {n for n, places in ONLY_IN.items() if not any(within(path, p) for p in places)}
+    assert [module for module in modules if matches(module, forbidden)] == []
+
+
+def test_no_file_evaluates_text_as_code() -> None:
+    calls = [
+        (path, node.lineno)
+        for path in FILES
+        for node in ast.walk(ast.parse((ROOT / path).read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in {"eval", "exec"}
+    ]
+    assert calls == []
