@@ -77,9 +77,7 @@ class Policy(nn.Module):
         self.action_map = AffineLayer(spec.normalizer.actions)
         with torch.random.fork_rng(devices=[]):  # torch's layers draw from the global generator
             torch.manual_seed(integer(seed, "weights"))
-            self.encoder = StateEncoder(
-                horizons.obs * len(spec.observation_names), network.encoder
-            )
+            self.encoder = StateEncoder(horizons.obs * len(spec.observation_names), network.encoder)
             self.network = UNet1d(
                 actions=len(spec.action_names),
                 condition=self.encoder.width,

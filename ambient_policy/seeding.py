@@ -4,6 +4,7 @@ A resumed run therefore equals an unbroken one, and two purposes never share a s
 """
 
 import zlib
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,7 +51,7 @@ def normal_at(
     """
     golden = 0x9E3779B97F4A7C15  # splitmix64's increment: neighbouring counters end far apart
     cells = rows[..., None].astype(np.uint64) * np.uint64(dimensions)
-    counters = np.uint64(2) * (cells + np.arange(dimensions, dtype=np.uint64))
+    counters: NDArray[Any] = np.uint64(2) * (cells + np.arange(dimensions, dtype=np.uint64))
     key = np.uint64(integer(seed, purpose))
     bits = [_mix(_mix((counters + np.uint64(i)) * np.uint64(golden) + key)) for i in (0, 1)]
     radius, angle = (  # two uniform numbers of 53 bits

@@ -204,7 +204,7 @@ class TrainingSettings:
         _require(
             self.checkpoint_every % self.log_every == 0,
             f"training.checkpoint_every = {self.checkpoint_every} must be a multiple of "
-            f"training.log_every = {self.log_every}: a resumed run's log then equals an unbroken one.",
+            f"training.log_every = {self.log_every}: a resumed run's log then equals a whole one.",
         )
         _require(self.warmup >= 0, f"training.warmup = {self.warmup} must not be negative.")
 

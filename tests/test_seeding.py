@@ -26,7 +26,7 @@ def test_addressed_noise_is_standard_normal_and_uncorrelated() -> None:
     assert noise.dtype == np.float32
     assert kstest(noise.ravel(), "norm").pvalue > 1e-4
     lagged = [np.mean(noise[lag:, 0] * noise[:-lag, 0]) for lag in (1, 2, 3, 7)]
-    columns = np.corrcoef(noise.T)[np.triu_indices(3, 1)]
+    columns = [np.mean(noise[:, i] * noise[:, j]) for i, j in ((0, 1), (0, 2), (1, 2))]
     assert np.abs([*lagged, *columns]).max() < 0.02
 
 

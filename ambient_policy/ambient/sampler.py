@@ -95,8 +95,8 @@ class Sampler:
         missing = self.law.covered(low, high)
         if low <= high and len(missing):
             raise SettingsError(
-                f"no episode may teach sigma in [{low:g}, {high:g}]: {len(missing)} levels of the "
-                f"training law, from {missing[0]:.4g} to {missing[-1]:.4g}, have no admitted window. "
+                f"no episode may teach sigma in [{low:g}, {high:g}]: {len(missing)} levels of "
+                f"training, from {missing[0]:.4g} to {missing[-1]:.4g}, have nobody. "
                 "Lower a sigma_min, raise a sigma_max, or trust one source everywhere."
             )
 

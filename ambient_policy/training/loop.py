@@ -80,8 +80,8 @@ def train(
                 f"loss is {loss.item()}, its gradient's norm {norm.item()} at step {state.step} "
                 f"(batch of {len(batch.sigma)} draws of seed {settings.seed}, step {state.step}; "
                 f"sigma {batch.sigma.min().item():.4g} to {batch.sigma.max().item():.4g}). The "
-                f"last good checkpoint is kept in {checkpoints}. Lower training.learning_rate, or look "
-                "for outliers in the data of that batch."
+                f"last good checkpoint is kept in {checkpoints}. Lower training.learning_rate, or "
+                "look for outliers in the data of that batch."
             )
 
         # One step of the weights and of their average.

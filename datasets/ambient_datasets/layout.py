@@ -85,8 +85,8 @@ def read_annotation(
         raise fault(
             path,
             "attribute 'annotation'",
-            f"{record} given beside {' and '.join(given) or 'no arrays'}, but sigma = 've', fingerprint"
-            " and folder are needed to know what the numbers mean",
+            f"{record} given beside {' and '.join(given) or 'no arrays'}, but sigma = 've', "
+            "fingerprint and folder are needed to know what the numbers mean",
             "Annotate the store again.",
         )
     sigmas = []

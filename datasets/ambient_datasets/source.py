@@ -78,8 +78,8 @@ def resolve_source(
     trust = trust if trust is not None else _infer_trust(name, store)
     if trust is not Trust.bounds and not (sigma_min is None and sigma_max is None):
         raise SettingsError(
-            f"source '{name}': sigma_min and sigma_max are read only with trust = bounds, and trust "
-            f"is {trust.value}. Set trust = bounds or leave them out."
+            f"source '{name}': sigma_min and sigma_max are read only with trust = bounds, and "
+            f"trust is {trust.value}. Set trust = bounds or leave them out."
         )
     if trust is Trust.annotated:
         low, high = _annotated(name, store, fingerprint)

@@ -8,7 +8,7 @@ from scipy.stats import chisquare
 
 from ambient_policy.ambient.admission import Admission, buffer_factor
 from ambient_policy.ambient.sampler import Sampler
-from ambient_policy.diffusion.noise import Schedule, UniformOverLevels, ddpm_levels
+from ambient_policy.diffusion.noise import Schedule, Sigma, UniformOverLevels, ddpm_levels
 from ambient_policy.errors import SettingsError
 
 LAW = UniformOverLevels(ddpm_levels(Schedule.squaredcos, 100))
@@ -28,12 +28,13 @@ def sampler(
     return Sampler(admission, np.cumsum(sizes) - sizes, sizes, np.array(weight), law)
 
 
-def exact(s: Sampler, sigma: float) -> np.ndarray:
+def exact(s: Sampler, sigma: float) -> Sigma:
     """P(episode | sigma), by the definition."""
     every = np.arange(len(s.lengths))
     admitted = s.admission.admits(every, np.full(len(every), sigma))
     weight = s.window_weight * s.lengths * admitted
-    return weight / weight.sum()
+    probability: Sigma = weight / weight.sum()
+    return probability
 
 
 episodes = st.lists(
@@ -54,7 +55,8 @@ def test_draws_follow_the_exact_probabilities(
     rows: list[tuple[float, float, int, float]], ambient_loss: bool
 ) -> None:
     rows.append((0.0, INF, 2, 0.5))  # somebody may always teach
-    s = sampler(*map(list, zip(*rows, strict=True)), ambient_loss=ambient_loss)  # type: ignore[arg-type]
+    low, high, lengths, weights = (list(column) for column in zip(*rows, strict=True))
+    s = sampler(low, high, lengths, weights, ambient_loss)
     for level in (LAW.levels[0], LAW.levels[3], LAW.levels[50], LAW.levels[99]):
         draw = s.draw_at(np.full(4000, level), np.random.default_rng(0))
         episode = np.searchsorted(s.starts, draw.window, side="right") - 1

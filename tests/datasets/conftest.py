@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from ambient_datasets.store import Attributes, Episode, Store, append_episode, create_store
 from ambient_datasets.store import open_store as open_it
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
-from ambient_datasets.formats import open_any, open_diffusion_policy
-from ambient_datasets.store import Attributes, Store
 from numcodecs import Blosc  # type: ignore[import-untyped]
 
+from ambient_datasets.formats import open_any, open_diffusion_policy
+from ambient_datasets.store import Attributes, Store
 from ambient_policy.errors import DataError
 
 MakeStore = Callable[..., Store]

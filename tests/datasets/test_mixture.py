@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from ambient_datasets.mixture import Mixture
 from ambient_datasets.source import resolve_source
 from ambient_datasets.store import Annotation, Store, annotate_store, open_store
-
 from ambient_policy.errors import DataError, SettingsError
 from ambient_policy.settings import Trust
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
+
 from ambient_datasets.store import (
     Annotation,
     Appender,

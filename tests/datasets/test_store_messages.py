@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
+from numpy.typing import NDArray
+
 from ambient_datasets.store import (
     Annotation,
     Attributes,
@@ -21,8 +23,6 @@ from ambient_datasets.store import (
     open_store,
     update_extra,
 )
-from numpy.typing import NDArray
-
 from ambient_policy.errors import DataError
 
 MakeStore = Callable[..., Store]

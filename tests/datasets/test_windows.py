@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from ambient_datasets.mixture import Mixture
 from ambient_datasets.source import Source, resolve_source
 from ambient_datasets.store import Attributes, Store
 from ambient_datasets.windows import gather
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from ambient_policy.batch import Batch, Draw
 from ambient_policy.errors import DataError
 from ambient_policy.horizons import Horizons

@@ -1,5 +1,7 @@
 """Solvers against diffusers, step by step, and against a distribution known in closed form."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -21,7 +23,7 @@ def denoise(x: Tensor, sigma: Tensor) -> Tensor:
 @pytest.mark.parametrize("steps", [1, 7, 10, 100])
 @pytest.mark.parametrize("solver", list(Solver))
 def test_every_step_equals_diffusers(solver: Solver, steps: int) -> None:
-    kind = DDIMScheduler if solver is Solver.ddim else DDPMScheduler
+    kind: Any = DDIMScheduler if solver is Solver.ddim else DDPMScheduler
     theirs = kind(
         100, beta_schedule="squaredcos_cap_v2", prediction_type="sample", clip_sample=False
     )
@@ -44,14 +46,15 @@ def test_every_step_equals_diffusers(solver: Solver, steps: int) -> None:
     torch.testing.assert_close(ours[-1][0], x, atol=1e-5, rtol=1e-5)
 
 
-def _ddpm_step(theirs: DDPMScheduler, x0_hat: Tensor, step: int, x: Tensor, eps: Tensor) -> Tensor:
+def _ddpm_step(theirs: Any, x0_hat: Tensor, step: int, x: Tensor, eps: Tensor) -> Tensor:
     """diffusers' mean (a step whose own noise is subtracted) and variance, with our noise."""
     own = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=x.dtype)
     stepped = theirs.step(x0_hat, step, x, generator=torch.Generator().manual_seed(1))
+    mean: Tensor = stepped.prev_sample
     if step == 0:
-        return stepped.prev_sample
-    deviation = theirs._get_variance(step) ** 0.5
-    return stepped.prev_sample - deviation * own + deviation * eps
+        return mean
+    deviation: Tensor = theirs._get_variance(step) ** 0.5
+    return mean + deviation * (eps - own)
 
 
 @pytest.mark.parametrize("solver", list(Solver))
