@@ -1,0 +1,75 @@
+"""Write into a store what each episode may teach, bound to the normaliser of its data config.
+
+``python scripts/annotate.py source=suboptimal sigma_min=0.27``: one pair for all episodes.
+``python scripts/annotate.py source=suboptimal table=thresholds.csv``: a line
+``sigma_min,sigma_max`` for each, in order; ``inf`` is a number.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from ambient_datasets.store import Annotation, annotate_store
+from ambient_policy.errors import SettingsError, unknown
+from ambient_policy.settings import NormalizerSettings, SourceSettings
+from assemble import build_normalizer, open_source
+from compose import compose, register, run
+
+
+@dataclass
+class AnnotateSettings:
+    """Which store, which thresholds."""
+
+    # one of the sources of the data config
+    source: str = "???"
+    # for all episodes [normalised action]
+    sigma_min: float = 0.0
+    sigma_max: float = 0.0
+    # or a file with one line "sigma_min,sigma_max" per episode
+    table: str | None = None
+    sources: dict[str, SourceSettings] = field(default_factory=dict)
+    normalizer: NormalizerSettings = field(default_factory=NormalizerSettings)
+
+
+def thresholds(settings: AnnotateSettings, episodes: int) -> NDArray[np.float64]:
+    """(E,2) sigma_min and sigma_max."""
+    if settings.table is None:
+        return np.tile([settings.sigma_min, settings.sigma_max], (episodes, 1))
+    try:
+        table = np.loadtxt(settings.table, delimiter=",", ndmin=2)
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            f"table = {settings.table} cannot be read: {error}. Write one line "
+            "'sigma_min,sigma_max' per episode."
+        ) from error
+    if table.shape != (episodes, 2):
+        raise SettingsError(
+            f"table = {settings.table} has shape {table.shape}, but the store of "
+            f"'{settings.source}' has {episodes} episodes: give one line of two numbers for each."
+        )
+    return table
+
+
+def main(overrides: Sequence[str]) -> None:
+    """Compose, check, write."""
+    settings: AnnotateSettings = compose("annotate", overrides)
+    if settings.source not in settings.sources:
+        raise unknown("source", settings.source, settings.sources)
+    stores = {name: open_source(name, source) for name, source in settings.sources.items()}
+    store = stores[settings.source]
+    fingerprint = build_normalizer(settings.normalizer, list(stores.values())).fingerprint
+    low, high = thresholds(settings, len(store)).T
+    annotate_store(store.path, Annotation(low, high, fingerprint))
+    Console().print(
+        f"{store.path}: {len(store)} episodes annotated under normaliser {fingerprint}; use them "
+        f"with sources.{settings.source}.trust=annotated",
+        highlight=False,
+    )
+
+
+if __name__ == "__main__":
+    register("annotate_settings", AnnotateSettings)
+    run(main)
