@@ -16,6 +16,7 @@ from ambient_policy.diffusion.loss import denoising_loss
 from ambient_policy.diffusion.noise import Sigma, ddpm_levels
 from ambient_policy.diffusion.precondition import c_noise, coefficients
 from ambient_policy.diffusion.solve import leading_levels, noises_needed, solve
+from ambient_policy.errors import SettingsError, unknown
 from ambient_policy.horizons import Horizons
 from ambient_policy.networks.encoders import StateEncoder
 from ambient_policy.networks.unet1d import UNet1d
@@ -34,6 +35,8 @@ class PolicySpec:
         task: gymnasium id of the world it was trained for, with its keyword arguments.
         observation_names, action_names: the O and A dimensions.
         control_rate: [Hz].
+        relative_to: the observation dimension that each action dimension is counted from at time t;
+            none for absolute actions. Noise levels keep their unit, for the scale is the same.
     """
 
     task: str
@@ -46,6 +49,17 @@ class PolicySpec:
     noise: NoiseSettings
     network: NetworkSettings
     solver: SolverSettings
+    relative_to: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        unknown_names = sorted(set(self.relative_to) - set(self.observation_names))
+        if unknown_names:
+            raise unknown("observation in relative_to", unknown_names[0], self.observation_names)
+        if len(self.relative_to) not in (0, len(self.action_names)):
+            raise SettingsError(
+                f"relative_to = {list(self.relative_to)} must name one observation for each of the "
+                f"actions {list(self.action_names)}, or none."
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -124,6 +138,20 @@ class Policy(nn.Module):
         x0_hat: Tensor = c_skip * x + c_out * self.network(c_in * x, c_noise(sigma), condition)
         return x0_hat
 
+    def origin(self, observations: Tensor) -> Tensor:
+        """What chunks are counted from, normalised (B,1,A): 0, or the state now in (B,To,O)."""
+        if not self.spec.relative_to:
+            return torch.zeros_like(observations[:, -1:, :1])
+        columns = [self.spec.observation_names.index(name) for name in self.spec.relative_to]
+        origin: Tensor = self.action_map(observations[:, -1:, columns])
+        return origin
+
+    def decode(self, chunk: Tensor, history: Array) -> Array:
+        """Normalised chunks (W,Tp,A) planned at (W,To,O) -> actions in their units."""
+        origin = self.origin(torch.from_numpy(history).to(chunk.device))
+        actions: Array = self.action_map.inverse(chunk + origin).cpu().numpy()
+        return actions
+
     def loss(self, batch: Batch, eps: Tensor, mask_padding: bool = False) -> Tensor:
         """Steps 5 to 7 of the walk: corrupt, denoise, compare; a scalar.
 
@@ -132,7 +160,7 @@ class Policy(nn.Module):
             eps: (B,Tp,A) fresh standard normal noise.
             mask_padding: leave steps beyond an episode's end out.
         """
-        x0 = self.action_map(batch.actions)
+        x0 = self.action_map(batch.actions) - self.origin(batch.observations)
         x_trust, x_sigma = corrupt(x0, batch.kept_noise, eps, batch.sigma, batch.sigma_trust)
         x0_hat = self.denoise(x_sigma, batch.sigma, self.encode(batch.observations))
         mask = ~batch.is_pad if mask_padding else torch.ones_like(batch.is_pad)
@@ -162,5 +190,4 @@ class Policy(nn.Module):
         """Action chunks (W,Tp,A) in their units; arguments as ``trajectory``."""
         for x, _ in self.trajectory(history, noise):
             chunk = x
-        actions: Array = self.action_map.inverse(chunk).cpu().numpy()
-        return actions
+        return self.decode(chunk, history)

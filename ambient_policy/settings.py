@@ -236,6 +236,9 @@ class RunSettings:
     sources: dict[str, SourceSettings] = field(default_factory=dict)
     normalizer: NormalizerSettings = field(default_factory=NormalizerSettings)
     horizons: Horizons = field(default_factory=Horizons)
+    # observation dimensions from which actions are counted, one per action dimension and in its
+    # unit (e.g. where the robot is now); none = actions as they are
+    relative_to: list[str] = field(default_factory=list)
     noise: NoiseSettings = field(default_factory=NoiseSettings)
     network: NetworkSettings = field(default_factory=NetworkSettings)
     loss: LossSettings = field(default_factory=LossSettings)

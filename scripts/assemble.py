@@ -129,6 +129,7 @@ def build(settings: RunSettings) -> Parts:
         noise=settings.noise,
         network=settings.network,
         solver=settings.solver,
+        relative_to=tuple(settings.relative_to),
     )
     return Parts(settings, mixture, build_sampler(settings, mixture), spec)
 

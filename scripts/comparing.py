@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -148,8 +149,9 @@ def denoise_one(run: Run, first_seed: int, goal: tuple[float, ...] | None) -> De
     history = np.repeat(start[None, None], policy.horizons.obs, axis=1).astype(np.float32)
     shape = (policy.noises, 1, policy.horizons.pred, 2)
     noise = generator(0, "rollout", first_seed, 0).standard_normal(shape, dtype=np.float32)
-    answers = [policy.action_map.inverse(x0_hat) for _, x0_hat in policy.trajectory(history, noise)]
-    chunks = np.stack([answer.detach().numpy()[0] for answer in answers])
+    with torch.no_grad():
+        answers = [policy.decode(x0, history) for _, x0 in policy.trajectory(history, noise)]
+    chunks = np.concatenate(answers)
     sigma = np.append(policy.solver_levels, 0.0)
     return Denoising(sigma, chunks, tuple(start[path].tolist()), goal)
 

@@ -7,21 +7,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-
-import compare
-import evaluate
+import train
 from ambient_datasets.store import Attributes, Episode, append_episode, create_store
 from collect import CollectSettings
 from comparing import CompareSettings
 from compose import register
+from evaluate import EvaluateSettings
 
-MakeStore = Callable[..., Path]
+Snapshot = dict[str, bytes]
 
 # what the scripts do when they are called by name
 register("collect_settings", CollectSettings)
-register("evaluate_settings", evaluate.EvaluateSettings)
-register("compare_settings", compare.CompareSettings)
-assert compare.CompareSettings is CompareSettings
+register("evaluate_settings", EvaluateSettings)
+register("compare_settings", CompareSettings)
 
 
 def describe(source: str, **changes: Any) -> Attributes:
@@ -39,7 +37,7 @@ def describe(source: str, **changes: Any) -> Attributes:
 
 
 def write_store(path: Path, episodes: int = 3, steps: int = 20, **changes: Any) -> Path:
-    """A store of straight walks to the goal, each another."""
+    """A store of straight walks to a goal, each another."""
     attributes = describe(path.stem, **changes)
     create_store(path, attributes)
     widths = len(attributes.observation_names), len(attributes.action_names)
@@ -47,24 +45,16 @@ def write_store(path: Path, episodes: int = 3, steps: int = 20, **changes: Any) 
     for _ in range(episodes):
         start, goal = rng.uniform(0.5, 4.5, (2, 2))
         walk = start + np.linspace(0, 1, steps)[:, None] * (goal - start)
-        observations = np.concatenate([walk, np.tile(goal, (steps, 1))], axis=1)
-        padded = np.resize(observations, (steps, widths[0]))
-        append_episode(path, Episode(padded, np.resize(walk, (steps, widths[1]))))
+        observed = np.concatenate([walk, np.tile(goal, (steps, 1))], axis=1)
+        append_episode(
+            path,
+            Episode(np.resize(observed, (steps, widths[0])), np.resize(walk, (steps, widths[1]))),
+        )
     return path
 
 
-@pytest.fixture
-def make_store(tmp_path: Path) -> MakeStore:
-    """Writes a store of a name; keywords change its attributes and size."""
-
-    def make(name: str, **changes: Any) -> Path:
-        return write_store(tmp_path / f"{name}.zarr", **changes)
-
-    return make
-
-
-def tiny(root: Path) -> list[str]:
-    """Overrides of a training of four steps on the two stores of ``root``."""
+def tiny_overrides(root: Path) -> list[str]:
+    """Overrides of a training of four steps, in root/runs, on the two stores of root."""
     return [
         "experiment=maze",
         f"root={root}/runs",
@@ -85,26 +75,60 @@ def tiny(root: Path) -> list[str]:
     ]
 
 
-@pytest.fixture
-def maze(tmp_path: Path, make_store: MakeStore) -> list[str]:
-    """Overrides of a tiny training in tmp_path, its two stores written."""
-    make_store("trusted")
-    make_store("suboptimal", episodes=5)
-    return tiny(tmp_path)
-
-
-@pytest.fixture(scope="session")
-def playground(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the two stores, for tests that only read them."""
-    root = tmp_path_factory.mktemp("playground")
-    write_store(root / "trusted.zarr")
-    write_store(root / "suboptimal.zarr", episodes=5)
-    return root
-
-
 @pytest.fixture(autouse=True)
 def threads() -> Iterator[None]:
     """The scripts set torch's threads; give them back."""
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def make_store(tmp_path: Path) -> Callable[..., Path]:
+    """Writes tmp_path/<name>.zarr; keywords change its size and attributes."""
+
+    def make(name: str, **changes: Any) -> Path:
+        return write_store(tmp_path / f"{name}.zarr", **changes)
+
+    return make
+
+
+@pytest.fixture
+def maze(tmp_path: Path, make_store: Callable[..., Path]) -> list[str]:
+    """Overrides of a tiny training in tmp_path, its two stores written."""
+    make_store("trusted")
+    make_store("suboptimal", episodes=5)
+    return tiny_overrides(tmp_path)
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path) -> Callable[[], Snapshot]:
+    """Every file under tmp_path with its bytes, now."""
+
+    def take() -> Snapshot:
+        files = (file for file in tmp_path.rglob("*") if file.is_file())
+        return {str(file.relative_to(tmp_path)): file.read_bytes() for file in files}
+
+    return take
+
+
+@pytest.fixture(scope="session")
+def shared_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the two stores, for tests that leave them as they are."""
+    root = tmp_path_factory.mktemp("shared")
+    write_store(root / "trusted.zarr")
+    write_store(root / "suboptimal.zarr", episodes=5)
+    return root
+
+
+@pytest.fixture(scope="session")
+def shared_maze(shared_root: Path) -> list[str]:
+    """Overrides of a tiny training in the shared folder; give it a root of its own to train."""
+    return tiny_overrides(shared_root)
+
+
+@pytest.fixture(scope="session")
+def trained(shared_root: Path, shared_maze: list[str]) -> Path:
+    """The folder of a finished tiny training of arm=ambient."""
+    train.main([*shared_maze, "arm=ambient"])
+    return shared_root / "runs" / "ambient" / "seed-0"
