@@ -20,7 +20,7 @@ from ambient_envs.task import Floats, MujocoTask
 
 RADIUS = 0.1  # of the robot [m]
 GOAL_RADIUS = 0.15  # success is nearer than this [m]
-START_CLEARANCE = 0.1  # between the robot and any wall at start and goal [m]
+START_CLEARANCE = 0.15  # between the robot and any wall at start and goal [m]
 START_DISTANCE = 1.5  # between start and goal at least [m]
 WALL_HEIGHT = 0.25  # [m]
 

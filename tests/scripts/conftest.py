@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 import train
 from ambient_datasets.store import Attributes, Episode, append_episode, create_store
 from collect import CollectSettings

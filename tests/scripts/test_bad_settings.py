@@ -7,16 +7,17 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 import collect
 import compose
-import pytest
 import train
-
 from ambient_policy.errors import AmbientPolicyError
 
 Refused = Callable[..., str]
 
-ARMS = "ambient ambient_locality as_is cotrain exclusive finetune reweighted target_only".split()
+ARMS = ["ambient", "ambient_locality", "as_is", "cotrain"]
+ARMS += ["exclusive", "finetune", "reweighted", "target_only"]
 
 
 @pytest.fixture
@@ -170,18 +171,23 @@ def test_sizes_that_do_not_fit_the_network(
         ("tuned.sigma_min=-1", ["source 'suboptimal'", "sigma_min", "from 0 to inf", "-1"]),
         ("sources.suboptimal.weight=2", ["trusted has none", "Give every source a weight"]),
         ("sources.trusted.max_episodes=4", ["'trusted'", "max_episodes = 4", "holds 3", "1 to 3"]),
-        ("root=", ["root"]),
     ],
 )
 def test_a_number_or_name_out_of_range(refused: Refused, override: str, parts: list[str]) -> None:
     refused([override], *parts)
 
 
+def test_a_run_without_a_label_or_place(maze: list[str], refused: Refused) -> None:
+    refused(["label="], "label")
+    with pytest.raises(AmbientPolicyError, match="root"):  # trained, it would lie in /
+        compose.compose("train", [*maze, "root="])
+
+
 def test_a_sigma_nobody_may_teach(refused: Refused) -> None:
     bounds = ["trust=bounds", "sigma_min=0.5", "sigma_max=0.2"]
     overrides = [f"sources.{name}.{b}" for name in ("trusted", "suboptimal") for b in bounds]
-    text = refused(["arm=as_is", *overrides], "[0.2, 0.5]", "Lower a sigma_min", "trust one source")
-    assert "levels of the training law" in text
+    remedy = ("Lower a sigma_min", "raise a sigma_max", "trust one source")
+    refused(["arm=as_is", *overrides], "[0.2, 0.5]", "levels", *remedy)
 
 
 def test_unannotated_stores_need_to_be_trusted_in_so_many_words(refused: Refused) -> None:
@@ -210,20 +216,24 @@ def test_a_folder_that_holds_another_run(maze: list[str], refused: Refused) -> N
     ("yaml", "parts"),
     [
         ("trainin: {steps: 3}", ["trainin", "training"]),
-        ("training: {stepz: 3}", ["stepz", "training.steps"]),
-        ("label: ???", ["no value for label"]),
+        ("training: {stepz: 3}", ["stepz", "checkpoint_every", "steps"]),
+        ("sources: {own: {path: '???'}}", ["sources.own.path"]),
         ("sources: {trusted: {pth: x}}", ["pth", "path"]),
     ],
 )
 def test_a_config_file_with_a_missing_or_misspelt_key(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, yaml: str, parts: list[str]
+    maze: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    yaml: str,
+    parts: list[str],
 ) -> None:
     configs = tmp_path / "configs"
     shutil.copytree(compose.CONFIGS, configs)
     (configs / "experiment" / "own.yaml").write_text(f"# @package _global_\n{yaml}\n")
     monkeypatch.setattr(compose, "CONFIGS", configs)
     with pytest.raises(AmbientPolicyError) as caught:
-        train.main(["experiment=own"])
+        train.main([*maze[1:], "experiment=own"])
     assert [part for part in parts if part not in str(caught.value)] == [], str(caught.value)
 
 

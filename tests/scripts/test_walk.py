@@ -10,18 +10,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import compose
 import numpy as np
 import pytest
 import torch
-import train
 import wandb
-from assemble import Parts, build, initial_policy
 
+import compose
+import train
 from ambient_policy.errors import DataError
 from ambient_policy.settings import RunSettings, from_json, to_json
 from ambient_policy.tracking import read_rows
 from ambient_policy.training.checkpoint import load_policy
+from assemble import Parts, build, initial_policy
 
 INF = float("inf")
 TRUSTED, REJECTED = (0.0, INF), (INF, 0.0)
@@ -58,9 +58,7 @@ def test_a_killed_run_started_again_equals_an_undisturbed_one(
     whole, broken = (tmp_path / name / "ambient" / "seed-0" for name in ("whole", "broken"))
     script = str(Path(train.__file__))
     train.main(overrides("whole"))
-    kill_at(
-        broken / "checkpoints" / "step-0000060", [sys.executable, script, *overrides("broken")]
-    )
+    kill_at(broken / "checkpoints" / "step-0000060", [sys.executable, script, *overrides("broken")])
     final = "checkpoints/step-0000150/average.safetensors"
     assert not (broken / final).exists()
     train.main(overrides("broken"))
@@ -69,7 +67,9 @@ def test_a_killed_run_started_again_equals_an_undisturbed_one(
     assert (broken / final).read_bytes() == (whole / final).read_bytes()
 
 
-def test_a_finished_run_started_again_changes_nothing(trained: Path, shared_maze: list[str]) -> None:
+def test_a_finished_run_started_again_changes_nothing(
+    trained: Path, shared_maze: list[str]
+) -> None:
     before = {f: f.stat().st_mtime_ns for f in (trained / "checkpoints").rglob("*")}
     rows = told(trained)
     train.main([*shared_maze, "arm=ambient"])

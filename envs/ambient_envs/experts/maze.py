@@ -14,7 +14,7 @@ from ambient_envs.planners.rrt import plan_rrt
 from ambient_envs.planners.trajectory import Trajectory
 from ambient_policy.errors import unknown
 
-CLEARANCE = 0.08  # between the robot and any wall along a plan [m]
+CLEARANCE = 0.13  # between the robot and any wall along a plan [m]
 SPEED = 1.0  # along a plan [m/s]
 
 Planner = Callable[[FreeSpace, NDArray[np.float64], NDArray[np.float64], int], Trajectory | None]

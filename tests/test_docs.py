@@ -1,0 +1,68 @@
+"""What README and docs say can be done, can be done: code runs, commands compose, paths exist."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# Importing a script's settings module makes its schema known, as running the script does.
+from annotate import AnnotateSettings
+from collect import CollectSettings
+from compare import CompareSettings
+from compose import compose, register
+from evaluate import EvaluateSettings
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TEXT = {page: page.read_text() for page in PAGES}
+SCHEMAS = {
+    "annotate": AnnotateSettings,
+    "collect": CollectSettings,
+    "compare": CompareSettings,
+    "evaluate": EvaluateSettings,
+}
+COMMANDS = sorted(
+    {
+        line.split("#")[0].strip()
+        for text in TEXT.values()
+        for line in text.splitlines()
+        if line.startswith("python scripts/")
+    }
+)
+
+
+def test_python_blocks_of_the_readme_run(tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", TEXT[ROOT / "README.md"], re.DOTALL)
+    assert blocks
+    subprocess.run([sys.executable, "-c", "\n".join(blocks)], cwd=tmp_path, check=True)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_compose(command: str) -> None:
+    _, script, *overrides = shlex.split(command)
+    name = Path(script).stem
+    assert (ROOT / script).exists()
+    if name in SCHEMAS:
+        register(f"{name}_settings", SCHEMAS[name])
+    if name != "benchmark":
+        compose(name, overrides)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", TEXT[page])
+    missing = [
+        link
+        for link in links
+        if not link.startswith("http") and not (page.parent / link).exists()
+    ]
+    assert missing == []
+
+
+def test_changelog_speaks_of_the_version_that_is_built() -> None:
+    version = re.search(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert version is not None
+    assert f"## {version[1]}" in (ROOT / "CHANGELOG.md").read_text()
