@@ -3,10 +3,9 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 # headless rendering
 export MUJOCO_GL ?= egl
-export HYDRA_FULL_ERROR =
 CODE := ambient_policy envs datasets scripts tests
 
-.PHONY: demo test check format types arrows tests clean
+.PHONY: demo test check tests format
 
 demo: .venv/ready
 	@echo "== 1/3 trusted demonstrations: 50 smooth plans (Drake GCS), executed in MuJoCo"
@@ -24,7 +23,7 @@ check: .venv/ready
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy
-	$(BIN)/mypy --config-file pyproject.toml tests
+	$(BIN)/mypy scripts tests
 	$(BIN)/python -m pytest tests/test_arrows.py
 
 tests: .venv/ready

@@ -14,7 +14,7 @@ from ambient_policy.diffusion.precondition import Prediction
 from ambient_policy.diffusion.solve import Solver
 from ambient_policy.errors import SettingsError
 from ambient_policy.horizons import Horizons
-from ambient_policy.networks.unet1d import check_horizon
+from ambient_policy.networks.unet1d import check_horizon, check_network
 
 
 class Trust(Enum):
@@ -143,6 +143,13 @@ class NetworkSettings:
     # groups of the group normalisation
     groups: int = 8
 
+    def __post_init__(self) -> None:
+        check_network(self.widths, self.embedding, self.kernel, self.groups)
+        _require(
+            all(width >= 1 for width in self.encoder),
+            f"network.encoder = {list(self.encoder)}: every layer needs at least 1 unit.",
+        )
+
 
 @dataclass
 class LossSettings:
@@ -198,6 +205,9 @@ class TrainingSettings:
         for name in ("steps", "batch", "checkpoint_every", "log_every", "threads"):
             value = getattr(self, name)
             _require(value >= 1, f"training.{name} = {value} must be at least 1.")
+        for name in ("beta1", "beta2", "ema_max"):
+            value = getattr(self, name)
+            _require(0 <= value < 1, f"training.{name} = {value} must be from 0 to below 1.")
         for name in ("learning_rate", "gradient_clip"):
             value = getattr(self, name)
             _require(value > 0, f"training.{name} = {value} must be positive.")
@@ -253,6 +263,8 @@ class RunSettings:
             self.solver.steps <= self.noise.levels,
             f"solver.steps = {self.solver.steps} exceeds noise.levels = {self.noise.levels}.",
         )
+        _require(self.solver.steps >= 1, f"solver.steps = {self.solver.steps} must be at least 1.")
+        _require(bool(self.root), "root is empty; name the folder of the runs, e.g. root=runs.")
 
     @property
     def folder(self) -> str:

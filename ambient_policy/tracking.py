@@ -2,10 +2,13 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from ambient_policy.errors import CheckpointError
 from ambient_policy.settings import RunSettings, WandbMode, to_json
 
 
@@ -21,8 +24,20 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 def write_atomically(path: Path, text: str) -> None:
     """Replace a text file whole: a kill leaves the old one or the new one."""
     temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    with _told_if_full(path):
+        temporary.write_text(text)
+        os.replace(temporary, path)
+
+
+@contextmanager
+def _told_if_full(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} could not be written: {error}. Checkpoints are untouched; free disk space "
+            "there and start again: the run resumes from the last one."
+        ) from error
 
 
 class Tracker:
@@ -34,7 +49,7 @@ class Tracker:
 
     def __init__(self, folder: Path, settings: RunSettings, step: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "log.jsonl"
+        self._path = path = folder / "log.jsonl"
         kept = [row for row in read_rows(path) if row["step"] <= step]
         write_atomically(path, "".join(json.dumps(row) + "\n" for row in kept))
         self._file = path.open("a")
@@ -42,8 +57,9 @@ class Tracker:
 
     def write(self, row: dict[str, Any]) -> None:
         """Tell one row, which has a "step"."""
-        self._file.write(json.dumps(row) + "\n")
-        self._file.flush()
+        with _told_if_full(self._path):
+            self._file.write(json.dumps(row) + "\n")
+            self._file.flush()
         if self._wandb is not None:
             self._wandb.log(row, step=row["step"])
 
@@ -56,7 +72,8 @@ class Tracker:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
+        with suppress(OSError):  # what a full disk did not take has been told by write
+            self._file.close()
         if self._wandb is not None:
             self._wandb.finish(exit_code=0 if error is None else 1)
 

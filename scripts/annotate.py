@@ -34,6 +34,9 @@ class AnnotateSettings:
     normalizer: NormalizerSettings = field(default_factory=NormalizerSettings)
 
 
+register("annotate_settings", AnnotateSettings)
+
+
 def thresholds(settings: AnnotateSettings, episodes: int) -> NDArray[np.float64]:
     """(E,2) sigma_min and sigma_max."""
     if settings.table is None:
@@ -71,5 +74,4 @@ def main(overrides: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    register("annotate_settings", AnnotateSettings)
     run(main)

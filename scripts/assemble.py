@@ -14,7 +14,7 @@ from ambient_policy.ambient.admission import Admission
 from ambient_policy.ambient.sampler import Sampler
 from ambient_policy.batch import Batch
 from ambient_policy.diffusion.noise import UniformOverLevels, ddpm_levels
-from ambient_policy.errors import SettingsError
+from ambient_policy.errors import SettingsError, unknown
 from ambient_policy.normalize import Affine, Normalizer, check_bounds
 from ambient_policy.policy import Policy, PolicySpec
 from ambient_policy.settings import (
@@ -25,6 +25,7 @@ from ambient_policy.settings import (
     SourceSettings,
 )
 from ambient_policy.training.checkpoint import load_policy, steps_saved
+from ambient_policy.training.loop import check_device
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,11 @@ def build(settings: RunSettings) -> Parts:
             f"task.id is '{settings.task.id}', but the demonstrations are of '{attributes.task}'. "
             "Choose the task of the data, or data of the task."
         )
+    for name in settings.task.path:
+        if name not in attributes.observation_names:
+            raise unknown("task.path", name, attributes.observation_names)
+    if not settings.label:
+        raise SettingsError("label is empty; name this arm, e.g. label=ambient.")
     spec = PolicySpec(
         task=settings.task.id,
         task_kwargs=settings.task.kwargs,
@@ -147,13 +153,16 @@ def checkpoint_of(run: Path, step: int | None = None) -> Path:
 
 def initial_policy(parts: Parts) -> Policy:
     """Random weights of the seed, or the averaged weights of the run to start from."""
+    check_device(parts.settings.training.device)
     policy = Policy(parts.spec, parts.settings.seed)
     if parts.settings.start_from is not None:
         start = load_policy(checkpoint_of(Path(parts.settings.start_from)))
-        if start.spec != parts.spec:
+        ours, theirs = parts.spec.to_json(), start.spec.to_json()
+        other = [name for name in ours if name != "solver" and ours[name] != theirs[name]]
+        if other:
             raise SettingsError(
-                f"start_from = {parts.settings.start_from} was trained with another task, "
-                "normaliser, horizon, noise or network than this run; make them equal."
+                f"start_from = {parts.settings.start_from} was trained with another "
+                f"{', '.join(other)} than this run; make them equal."
             )
         policy.load_state_dict(start.state_dict())
     return policy

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ambient_datasets.collect import collect
+from ambient_envs import ALL_TASKS
+from ambient_policy.errors import unknown
 from ambient_policy.settings import TaskSettings
 from compose import compose, register, run
 
@@ -28,20 +30,28 @@ class CollectSettings:
     task: TaskSettings = field(default_factory=TaskSettings)
 
 
+register("collect_settings", CollectSettings)
+
+
 def main(overrides: Sequence[str]) -> None:
     """Compose and collect."""
     settings: CollectSettings = compose("collect", overrides)
+    task = settings.task
+    if task.id not in ALL_TASKS:
+        raise unknown("task", task.id, ALL_TASKS)
+    for name in task.kwargs:
+        if name != "layout":
+            raise unknown("task.kwargs", name, ["layout"])
     collect(
         settings.path,
-        task_id=settings.task.id,
+        task_id=task.id,
         expert=settings.expert,
         episodes=settings.episodes,
         seed=settings.seed,
         workers=settings.workers,
-        **settings.task.kwargs,
+        layout=task.kwargs.get("layout", ""),  # an empty name is refused with those that exist
     )
 
 
 if __name__ == "__main__":
-    register("collect_settings", CollectSettings)
     run(main)

@@ -15,8 +15,8 @@ from ambient_policy.evaluation.report import write_report
 from ambient_policy.settings import RunSettings
 from assemble import build
 from comparing import CompareSettings, Run, make_page, train_all
-from compose import compose, register, run
-from evaluate import EvaluateSettings, evaluate
+from compose import compose, run
+from evaluating import EvaluateSettings, evaluate
 
 
 def plan(settings: CompareSettings) -> list[Run]:
@@ -67,5 +67,4 @@ def main(overrides: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    register("compare_settings", CompareSettings)
     run(main)

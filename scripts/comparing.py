@@ -15,14 +15,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ambient_envs.layouts import ARENA, layout_walls
-from ambient_policy.errors import AmbientPolicyError
+from ambient_policy.errors import AmbientPolicyError, SettingsError
 from ambient_policy.evaluation.page import ArmResult, Denoising, Draws, Page
 from ambient_policy.evaluation.records import EpisodeRecord, read_motions
 from ambient_policy.seeding import generator
-from ambient_policy.settings import RunSettings, to_json
+from ambient_policy.settings import RunSettings, from_json, to_json
 from ambient_policy.tracking import read_rows
-from ambient_policy.training.checkpoint import load_policy
+from ambient_policy.training.checkpoint import load_policy, steps_saved
 from assemble import Parts, checkpoint_of
+from compose import register
 
 TRAIN = Path(__file__).with_name("train.py")
 
@@ -54,6 +55,20 @@ class CompareSettings:
     # the world's own numbers to show, e.g. coverage
     extra: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        for name in ("episodes", "workers"):
+            value = getattr(self, name)
+            if value < 1:
+                raise SettingsError(f"{name} = {value} must be at least 1.")
+        if not self.arms or not self.seeds:
+            raise SettingsError(
+                f"arms = {list(self.arms)}, seeds = {self.seeds}: name at least one of each, "
+                "e.g. comparison=maze."
+            )
+
+
+register("compare_settings", CompareSettings)
+
 
 @dataclass(frozen=True, eq=False)
 class Run:
@@ -75,6 +90,14 @@ class Run:
         return Path(self.settings.folder)
 
     @property
+    def finished(self) -> bool:
+        """Whether this very training has its last checkpoint."""
+        written = self.folder / "settings.json"
+        if not written.exists() or from_json(json.loads(written.read_text())) != self.settings:
+            return False
+        return self.settings.training.steps in steps_saved(self.folder / "checkpoints")
+
+    @property
     def steps_done(self) -> int:
         """As far as its log tells."""
         rows = read_rows(self.folder / "log.jsonl")
@@ -83,6 +106,8 @@ class Run:
 
 def _train(run: Run) -> None:
     """One training in a process of its own; its words go to the run's folder."""
+    if run.finished:
+        return
     run.folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, str(TRAIN), *run.overrides]
     with (run.folder / "train.log").open("w") as log:

@@ -3,6 +3,7 @@
 import difflib
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,20 +39,51 @@ def _keys(node: Any, prefix: str = "") -> list[str]:
     return names
 
 
-def _check_names(config: DictConfig, overrides: Sequence[str]) -> None:
+def _groups(config: str) -> set[str]:
+    """The folders of choices that configs/<config>.yaml chooses from."""
+    loaded: Any = OmegaConf.load(CONFIGS / f"{config}.yaml")
+    return {
+        str(name) for entry in loaded.defaults if isinstance(entry, DictConfig) for name in entry
+    }
+
+
+def _key(override: str) -> str:
+    return override.split("=")[0]
+
+
+def _is_free(override: str) -> bool:
+    """Whether the key is one that a config may invent."""
+    name = _key(override).lstrip("+~/")
+    new_source = override.startswith("+sources.") and name.count(".") == 1
+    return new_source or name.startswith("task.kwargs.") or ".attributes." in name
+
+
+def _check_names(config: DictConfig, groups: set[str], overrides: Sequence[str]) -> None:
     """Refuse an override of a key that does not exist, naming the nearest that do."""
-    groups = [str(f.relative_to(CONFIGS).parent) for f in CONFIGS.glob("*/*.yaml")]
     known = sorted({*_keys(config), *groups})
     for override in overrides:
-        name = override.split("=")[0].lstrip("+~/")
-        if name not in known and not name.startswith(("sources.", "task.kwargs.")):
-            parent = name.rpartition(".")[0] if name.rpartition(".")[0] in known else ""
+        name = _key(override).lstrip("+~/") or override
+        if name not in known and not _is_free(override):
+            parent = name.rpartition(".")[0]
+            while parent and parent not in known:
+                parent = parent.rpartition(".")[0]
             siblings = [k for k in known if k.rpartition(".")[0] == parent]
             close = difflib.get_close_matches(name, known, n=1)
             hint = f" Did you mean '{close[0]}'?" if close else ""
             raise SettingsError(
                 f"unknown setting '{name}'; beside it exist: {', '.join(siblings)}.{hint}"
             )
+
+
+def _allowed(error: BaseException) -> str:
+    """The keys that would have been allowed where a config file has another."""
+    cause: BaseException | None = error
+    while cause is not None:
+        kind = getattr(cause, "object_type", None)
+        if isinstance(kind, type) and is_dataclass(kind):
+            return f"; it has {', '.join(field.name for field in fields(kind))}."
+        cause = cause.__cause__ or cause.__context__
+    return ""
 
 
 def compose(config: str, overrides: Sequence[str]) -> Any:
@@ -62,10 +94,14 @@ def compose(config: str, overrides: Sequence[str]) -> Any:
     """
     try:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            known = [o for o in overrides if "/" not in o.split("=")[0]]
-            groups = [o for o in known if (CONFIGS / o.split("=")[0]).is_dir()]
-            _check_names(hydra_compose(config, groups), overrides)
-            composed = hydra_compose(config, list(overrides))
+            groups = _groups(config)
+            chosen = [o for o in overrides if _key(o) in groups]
+            _check_names(hydra_compose(config, chosen), groups, overrides)
+            # A setting that is named like a folder of choices this config does not choose from:
+            # hydra would look for such a choice.
+            plain = [o for o in overrides if (CONFIGS / _key(o)).is_dir() and o not in chosen]
+            composed = hydra_compose(config, [o for o in overrides if o not in plain])
+            composed.merge_with_dotlist(plain)
             missing = sorted(OmegaConf.missing_keys(composed))
             if missing:
                 example = f"{missing[0]}=..."
@@ -75,7 +111,7 @@ def compose(config: str, overrides: Sequence[str]) -> Any:
         text = f"{error} {error.__cause__ or ''}".split("full_key")[0].split("Config search path")[
             0
         ]
-        raise SettingsError(" ".join(text.split())) from error
+        raise SettingsError(" ".join(text.split()) + _allowed(error)) from error
 
 
 def run(main: Callable[[Sequence[str]], None]) -> None:

@@ -47,9 +47,10 @@ def main(overrides: Sequence[str]) -> None:
     torch.set_num_threads(settings.training.threads)
     folder, console = Path(settings.folder), Console()
     parts = build(settings)
+    policy = initial_policy(parts)  # before the folder is claimed: refusals leave no trace
     claim(folder, settings)
     describe(parts, console)
-    state = begin(initial_policy(parts), settings, folder / "checkpoints")
+    state = begin(policy, settings, folder / "checkpoints")
     console.print(f"training {folder} from step {state.step} to {settings.training.steps}")
     with Tracker(folder, settings, state.step) as tracker, Progress(console=console) as bar:
         task = bar.add_task("training", total=settings.training.steps, completed=state.step)

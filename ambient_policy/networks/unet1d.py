@@ -30,6 +30,28 @@ def check_horizon(pred: int, widths: Sequence[int]) -> None:
         )
 
 
+def check_network(widths: Sequence[int], embedding: int, kernel: int, groups: int) -> None:
+    """Refuse sizes that make no U-Net.
+
+    Raises:
+        SettingsError: naming the setting and what fits.
+    """
+    if not widths or min(widths) < 1:
+        raise SettingsError(
+            f"network.widths = {list(widths)}: give at least one level, each of positive width."
+        )
+    if kernel < 1 or kernel % 2 == 0:
+        raise SettingsError(f"network.kernel = {kernel} must be odd, for example {kernel + 1}.")
+    if groups < 1 or any(width % groups for width in widths):
+        raise SettingsError(
+            f"network.groups = {groups} must divide every one of network.widths = {list(widths)}."
+        )
+    if embedding < 4 or embedding % 2:
+        raise SettingsError(
+            f"network.embedding = {embedding} must be even and at least 4: sines and cosines."
+        )
+
+
 class NoiseEmbedding(nn.Module):
     """Sinusoids of c_noise, then two linear layers: (B,) -> (B, width)."""
 
@@ -97,7 +119,7 @@ class UNet1d(nn.Module):
         groups: groups of the group normalisation; divides every width.
 
     Raises:
-        SettingsError: when kernel is even or groups does not divide every width.
+        SettingsError: for sizes that make no U-Net.
     """
 
     def __init__(
@@ -110,13 +132,7 @@ class UNet1d(nn.Module):
         groups: int = 8,
     ) -> None:
         super().__init__()
-        if kernel % 2 == 0:
-            raise SettingsError(f"network.kernel = {kernel} must be odd, for example {kernel + 1}.")
-        if any(width % groups for width in widths):
-            raise SettingsError(
-                f"network.groups = {groups} must divide every one of network.widths = "
-                f"{list(widths)}."
-            )
+        check_network(widths, embedding, kernel, groups)
         total = condition + embedding
 
         def block(inputs: int, outputs: int) -> ResidualBlock:

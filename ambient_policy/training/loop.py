@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ambient_policy.batch import Batch
-from ambient_policy.errors import DivergenceError
+from ambient_policy.errors import DivergenceError, SettingsError
 from ambient_policy.policy import Policy
 from ambient_policy.seeding import torch_generator
 from ambient_policy.settings import RunSettings, to_json
@@ -22,6 +22,21 @@ from ambient_policy.training.optimize import (
 )
 
 BatchAt = Callable[[int], Batch]
+
+
+def check_device(name: str) -> None:
+    """Refuse a device that this machine does not have.
+
+    Raises:
+        SettingsError: naming it and those that are there.
+    """
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        devices = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+        raise SettingsError(
+            f"training.device = {name} is not to be had here; choose among {', '.join(devices)}."
+        ) from error
 
 
 def begin(policy: Policy, settings: RunSettings, checkpoints: Path) -> TrainingState:

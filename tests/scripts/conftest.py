@@ -10,17 +10,8 @@ import torch
 
 import train
 from ambient_datasets.store import Attributes, Episode, append_episode, create_store
-from collect import CollectSettings
-from comparing import CompareSettings
-from compose import register
-from evaluate import EvaluateSettings
 
 Snapshot = dict[str, bytes]
-
-# what the scripts do when they are called by name
-register("collect_settings", CollectSettings)
-register("evaluate_settings", EvaluateSettings)
-register("compare_settings", CompareSettings)
 
 
 def describe(source: str, **changes: Any) -> Attributes:

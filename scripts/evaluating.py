@@ -1,0 +1,143 @@
+"""The evaluation stage: which policy, on which starts, and its episodes on disk."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+
+from ambient_policy.diffusion.solve import Solver, leading_levels
+from ambient_policy.errors import CheckpointError, SettingsError
+from ambient_policy.evaluation.records import (
+    EpisodeRecord,
+    measure,
+    read_episodes,
+    write_episodes,
+    write_motions,
+)
+from ambient_policy.evaluation.rollout import rollout
+from ambient_policy.evaluation.worlds import make_worlds
+from ambient_policy.policy import Policy
+from ambient_policy.settings import SolverSettings, from_json
+from ambient_policy.tracking import write_atomically
+from ambient_policy.training.checkpoint import load_policy, load_settings
+from assemble import checkpoint_of
+from compose import register
+
+
+@dataclass
+class SolverChange:
+    """What is to differ from the solver settings of the training; null = as trained."""
+
+    kind: Solver | None = None
+    steps: int | None = None
+
+    def apply(self, trained: SolverSettings) -> SolverSettings:
+        """The settings to sample with."""
+        steps = trained.steps if self.steps is None else self.steps
+        return SolverSettings(self.kind or trained.kind, steps)
+
+
+@dataclass
+class EvaluateSettings:
+    """Which policy, on which starts."""
+
+    # folder of the run
+    run: str = "???"
+    # step of the checkpoint; null = the run's last training step, declared before training
+    checkpoint: int | None = None
+    # gymnasium id; null = the one the policy was trained for (no other is accepted)
+    task: str | None = None
+    # number of starts, and the seed of the first; the others follow it
+    episodes: int = 200
+    first_seed: int = 100000
+    # of the denoising noise
+    seed: int = 0
+    # worlds that run side by side
+    worlds: int = 200
+    # sampler; null = as trained
+    solver: SolverChange = field(default_factory=SolverChange)
+    # episode seeds to film, and the suffix that decides the format (mp4 or gif)
+    videos: list[int] = field(default_factory=list)
+    video_format: str = "mp4"
+    # torch's threads
+    threads: int = 2
+    # folder of the results; null = evaluation/ in the run
+    out: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("episodes", "worlds", "threads"):
+            value = getattr(self, name)
+            if value < 1:
+                raise SettingsError(f"{name} = {value} must be at least 1.")
+
+
+register("evaluate_settings", EvaluateSettings)
+
+
+def load(settings: EvaluateSettings) -> Policy:
+    """The policy asked for, or a refusal that names what is wrong with it."""
+    folder = Path(settings.run)
+    step = settings.checkpoint
+    if step is None:
+        step = from_json(load_settings(checkpoint_of(folder))).training.steps
+    policy = load_policy(checkpoint_of(folder, step))
+    if settings.task not in (None, policy.spec.task):
+        raise CheckpointError(
+            f"{folder} was trained for '{policy.spec.task}', not for '{settings.task}'; evaluate "
+            "it there, or name a run of that task."
+        )
+    asked = policy.with_solver(settings.solver.apply(policy.spec.solver))
+    leading_levels(asked.levels, asked.spec.solver.steps)  # refuses steps that do not fit
+    return asked
+
+
+def fingerprint(policy: Policy) -> str:
+    """16 hexadecimal digits of the weights: an evaluation belongs to these and no others."""
+    digest = hashlib.sha256()
+    for name, weight in sorted(policy.state_dict().items()):
+        digest.update(name.encode() + weight.numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def evaluate(settings: EvaluateSettings, console: Console) -> list[EpisodeRecord]:
+    """Episodes on the starts asked for; read back if they lie there already."""
+    policy, trained = load(settings), from_json(load_settings(checkpoint_of(Path(settings.run))))
+    folder = Path(settings.out or f"{settings.run}/evaluation")
+    asked = {
+        "weights": fingerprint(policy),
+        "first_seed": settings.first_seed,
+        "episodes": settings.episodes,
+        "seed": settings.seed,
+        "solver": [policy.spec.solver.kind.value, policy.spec.solver.steps],
+    }
+    done = folder / "evaluation.json"
+    if done.exists() and json.loads(done.read_text()) == asked:
+        return read_episodes(folder / "episodes.jsonl")
+    done.unlink(missing_ok=True)
+    torch.set_num_threads(settings.threads)
+    seeds = range(settings.first_seed, settings.first_seed + settings.episodes)
+    count = min(settings.worlds, settings.episodes)
+    worlds = make_worlds(policy.spec.task, count, **policy.spec.task_kwargs)
+    with Progress(console=console) as bar:
+        task = bar.add_task(f"evaluating {settings.run}", total=settings.episodes)
+        trajectories = rollout(
+            policy,
+            worlds,
+            seeds,
+            seed=settings.seed,
+            max_steps=trained.task.max_steps,
+            progress=lambda ended: bar.advance(task, ended),
+        )
+    worlds.close()
+    path = [policy.spec.observation_names.index(name) for name in trained.task.path]
+    dt, act = 1 / policy.spec.control_rate, policy.horizons.act
+    episodes = [measure(t, dt=dt, path_dims=path, act=act) for t in trajectories]
+    folder.mkdir(parents=True, exist_ok=True)
+    write_motions(folder / "motions.npz", trajectories, path)
+    write_episodes(folder / "episodes.jsonl", episodes)
+    write_atomically(done, json.dumps(asked))
+    return episodes
