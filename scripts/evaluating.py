@@ -78,13 +78,17 @@ class EvaluateSettings:
 register("evaluate_settings", EvaluateSettings)
 
 
+def step_asked(settings: EvaluateSettings) -> int:
+    """The checkpoint asked for, else the run's last step, which was declared before training."""
+    if settings.checkpoint is not None:
+        return settings.checkpoint
+    return from_json(load_settings(checkpoint_of(Path(settings.run)))).training.steps
+
+
 def load(settings: EvaluateSettings) -> Policy:
     """The policy asked for, or a refusal that names what is wrong with it."""
     folder = Path(settings.run)
-    step = settings.checkpoint
-    if step is None:
-        step = from_json(load_settings(checkpoint_of(folder))).training.steps
-    policy = load_policy(checkpoint_of(folder, step))
+    policy = load_policy(checkpoint_of(folder, step_asked(settings)))
     if settings.task not in (None, policy.spec.task):
         raise CheckpointError(
             f"{folder} was trained for '{policy.spec.task}', not for '{settings.task}'; evaluate "
@@ -108,6 +112,7 @@ def evaluate(settings: EvaluateSettings, console: Console) -> list[EpisodeRecord
     policy, trained = load(settings), from_json(load_settings(checkpoint_of(Path(settings.run))))
     folder = Path(settings.out or f"{settings.run}/evaluation")
     asked = {
+        "checkpoint": step_asked(settings),
         "weights": fingerprint(policy),
         "first_seed": settings.first_seed,
         "episodes": settings.episodes,

@@ -9,6 +9,7 @@ import imageio.v3 as imageio
 import pytest
 
 import evaluate
+import evaluating
 from ambient_policy.evaluation.records import EpisodeRecord, read_episodes, read_motions
 
 START = 100000
@@ -53,7 +54,7 @@ def test_a_second_call_reads_back_and_films(
     def never(*arguments: Any, **words: Any) -> None:
         raise AssertionError("rolled out again")
 
-    monkeypatch.setattr(evaluate, "rollout", never)
+    monkeypatch.setattr(evaluating, "rollout", never)
     files = [evaluated / name for name in ("episodes.jsonl", "motions.npz", "evaluation.json")]
     before = [file.stat().st_mtime_ns for file in files]
     asked = [f"run={trained}", f"out={evaluated}", "episodes=4", "worlds=4", "threads=1"]
