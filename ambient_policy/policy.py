@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ambient_policy.ambient.corrupt import corrupt
 from ambient_policy.batch import Batch
-from ambient_policy.diffusion.loss import denoising_loss
+from ambient_policy.diffusion.loss import denoising_loss, error_weight
 from ambient_policy.diffusion.noise import Sigma, ddpm_levels
 from ambient_policy.diffusion.precondition import c_noise, coefficients
 from ambient_policy.diffusion.solve import leading_levels, noises_needed, solve
@@ -152,21 +152,28 @@ class Policy(nn.Module):
         actions: Array = self.action_map.inverse(chunk + origin).cpu().numpy()
         return actions
 
-    def loss(self, batch: Batch, eps: Tensor, mask_padding: bool = False) -> Tensor:
+    def loss(
+        self,
+        batch: Batch,
+        eps: Tensor,
+        mask_padding: bool = False,
+        min_snr: float | None = None,
+    ) -> Tensor:
         """Steps 5 to 7 of the walk: corrupt, denoise, compare; a scalar.
 
         Args:
             batch: B draws in their own units.
             eps: (B,Tp,A) fresh standard normal noise.
             mask_padding: leave steps beyond an episode's end out.
+            min_snr: gamma of the min-SNR weight, or None for the network's plain error.
         """
         x0 = self.action_map(batch.actions) - self.origin(batch.observations)
         x_trust, x_sigma = corrupt(x0, batch.kept_noise, eps, batch.sigma, batch.sigma_trust)
         x0_hat = self.denoise(x_sigma, batch.sigma, self.encode(batch.observations))
         mask = ~batch.is_pad if mask_padding else torch.ones_like(batch.is_pad)
-        prediction = self.spec.noise.prediction
+        weight = error_weight(self.spec.noise.prediction, batch.sigma, min_snr)
         return denoising_loss(
-            x0_hat, x_trust, x_sigma, batch.sigma, batch.sigma_trust, prediction, mask
+            x0_hat, x_trust, x_sigma, batch.sigma, batch.sigma_trust, weight, mask
         )
 
     def trajectory(self, history: Array, noise: Array) -> Iterator[tuple[Tensor, Tensor]]:

@@ -159,8 +159,16 @@ class LossSettings:
     ambient: bool = False
     # bound on the ambient loss's amplification 1/(1 - r); > 1
     s_max: float = 4.0
+    # gamma of the min-SNR weight min(1/sigma^2, gamma); null = plain error of the network's output
+    min_snr: float | None = None
     # whether steps after an episode's end are left out of the loss; false teaches to hold still
     mask_padding: bool = False
+
+    def __post_init__(self) -> None:
+        _require(
+            self.min_snr is None or self.min_snr > 0,
+            f"loss.min_snr = {self.min_snr} must be positive (5 is usual), or null.",
+        )
 
 
 @dataclass

@@ -3,7 +3,7 @@
 E[x_trust | x_sigma] = (1 - r) E[x0 | x_sigma] + r x_sigma,   r = sigma_trust^2 / sigma^2
 (Daras et al. 2024, Consistent Diffusion Meets Tweedie, theorem 4.1, in VE letters), so
 
-    L = w ||D - (x_trust - r x_sigma) / (1 - r)||^2,            w = 1 / c_out^2.
+    L = w ||D - (x_trust - r x_sigma) / (1 - r)||^2.
 
 At sigma_trust = 0 it is the ordinary loss w ||D - x0||^2: a value, not a branch.
 """
@@ -20,13 +20,25 @@ def ambient_target(x_trust: Tensor, x_sigma: Tensor, sigma: Tensor, sigma_trust:
     return (x_trust - r * x_sigma) / (1 - r)
 
 
+def error_weight(prediction: Prediction, sigma: Tensor, min_snr: float | None) -> Tensor:
+    """w of the squared error of D, (B,1,1).
+
+    1 / c_out^2, which makes it the plain error of what the network estimates; or min(1/sigma^2,
+    gamma), the min-SNR weight (Hang et al. 2023, eq. 5): levels whose noise hides the chunk, where
+    most of the error cannot be learned, then count less.
+    """
+    if min_snr is None:
+        return coefficients(prediction, sigma).c_out ** -2
+    return torch.clamp(sigma**-2, max=min_snr)[:, None, None]
+
+
 def denoising_loss(
     x0_hat: Tensor,
     x_trust: Tensor,
     x_sigma: Tensor,
     sigma: Tensor,
     sigma_trust: Tensor,
-    prediction: Prediction,
+    weight: Tensor,
     mask: Tensor,
 ) -> Tensor:
     """Mean over the chunk steps that count of the weighted squared error; a scalar.
@@ -36,10 +48,9 @@ def denoising_loss(
         x_trust: (B,Tp,A), the chunk at its level of trust.
         x_sigma: (B,Tp,A), what the denoiser saw.
         sigma: (B,); sigma_trust: (B,), 0 <= sigma_trust < sigma.
-        prediction: decides the weight, 1 / c_out^2.
+        weight: (B,1,1), of ``error_weight``.
         mask: (B,Tp) bool, false where a step is not to be learned.
     """
     target = ambient_target(x_trust, x_sigma, sigma, sigma_trust)
-    weight = coefficients(prediction, sigma).c_out ** -2
     error = (weight * (x0_hat - target) ** 2).mean(dim=-1)
     return torch.where(mask, error, 0).sum() / mask.sum()

@@ -87,7 +87,7 @@ def train(
         for group in state.optimizer.param_groups:
             group["lr"] = rate
         state.optimizer.zero_grad(set_to_none=True)
-        loss = state.policy.loss(batch, eps, settings.loss.mask_padding)
+        loss = state.policy.loss(batch, eps, settings.loss.mask_padding, settings.loss.min_snr)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(state.policy.parameters(), choices.gradient_clip)
         if not bool(torch.isfinite(loss + norm)):

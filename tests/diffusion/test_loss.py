@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from ambient_policy.ambient.corrupt import corrupt
-from ambient_policy.diffusion.loss import ambient_target, denoising_loss
+from ambient_policy.diffusion.loss import ambient_target, denoising_loss, error_weight
 from ambient_policy.diffusion.precondition import Prediction, c_noise, coefficients
 
 torch.set_default_dtype(torch.float32)
@@ -37,7 +37,13 @@ def test_weighted_loss_is_the_error_of_what_the_network_estimates(prediction: Pr
     torch.testing.assert_close(c_skip * x + c_out * target, x0)
     torch.testing.assert_close(c_in, alpha)
     loss = denoising_loss(
-        c_skip * x + c_out * output, x0, x, SIGMA, 0 * SIGMA, prediction, everything()
+        c_skip * x + c_out * output,
+        x0,
+        x,
+        SIGMA,
+        0 * SIGMA,
+        error_weight(prediction, SIGMA, None),
+        everything(),
     )
     torch.testing.assert_close(loss, ((output - target) ** 2).mean())
 
@@ -59,7 +65,8 @@ def test_ambient_loss_equals_its_two_published_forms() -> None:
     sigma, sigma_trust = torch.tensor([0.8], dtype=torch.float64), torch.tensor([0.3]).double()
     x_trust, x_sigma, d = normal(1, TP, A), normal(1, TP, A, seed=1), normal(1, TP, A, seed=2)
     mask = torch.ones(1, TP, dtype=torch.bool)
-    ours = denoising_loss(d, x_trust, x_sigma, sigma, sigma_trust, Prediction.x0, mask)
+    one = error_weight(Prediction.x0, sigma, None)
+    ours = denoising_loss(d, x_trust, x_sigma, sigma, sigma_trust, one, mask)
     r = (sigma_trust / sigma) ** 2
     torch.testing.assert_close(
         ours, (((1 - r) * d + r * x_sigma - x_trust) ** 2).mean() / ((1 - r) ** 2).squeeze()
@@ -101,8 +108,25 @@ def test_corruption_has_variance_sigma_squared_whatever_the_trust_level() -> Non
 def test_masked_steps_do_not_count() -> None:
     x, mask = normal(B, TP, A), everything()
     mask[:, 5:] = False
-    args = (SIGMA, 0 * SIGMA, Prediction.x0, mask)
+    args = (SIGMA, 0 * SIGMA, torch.ones(B, 1, 1), mask)
     wrong_where_masked = x.clone()
     wrong_where_masked[:, 5:] = 1e6
     assert denoising_loss(wrong_where_masked, x, x, *args) == 0
     assert denoising_loss(x + 1, x, x, *args).item() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("prediction", list(Prediction))
+def test_min_snr_weight_is_the_published_one_in_every_parametrisation(
+    prediction: Prediction,
+) -> None:
+    """Hang et al. 2023: min(SNR, 5) of the x0 error; of eps and v it is that times c_out^2."""
+    weight = error_weight(prediction, SIGMA, 5.0).flatten()
+    snr = SIGMA**-2
+    torch.testing.assert_close(weight, torch.minimum(snr, torch.tensor(5.0).double()))
+    published = {
+        Prediction.x0: weight,
+        Prediction.eps: weight / snr,
+        Prediction.v: weight / (snr + 1),
+    }[prediction]
+    c_out = coefficients(prediction, SIGMA).c_out.flatten()
+    torch.testing.assert_close(weight * c_out**2, published)
