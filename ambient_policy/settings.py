@@ -30,8 +30,8 @@ class NormalizerKind(Enum):
     """Where the affine maps to normalised units come from."""
 
     bounds = "bounds"  # the given low and high -> [-1, 1]; the same for any data
-    range = "range"  # the smallest and largest value of the mixture -> [-1, 1]
-    moments = "moments"  # mean 0 and standard deviation 1 over the mixture
+    range = "range"  # the smallest and largest value of all sources' stores -> [-1, 1]
+    moments = "moments"  # mean 0 and standard deviation 1 over all sources' stores
 
 
 class WandbMode(Enum):
@@ -99,6 +99,9 @@ class SourceSettings:
     weight: float | None = None
     # use only the first so many episodes; null = all
     max_episodes: int | None = None
+    # of diffusion_policy's stores: keys that make up the observation, and the action's
+    observation_keys: list[str] = field(default_factory=lambda: ["state"])
+    action_key: str = "action"
     # for stores that carry no attributes of their own (diffusion_policy): names, units, rate
     attributes: dict[str, Any] | None = None
 
@@ -290,13 +293,13 @@ def to_json(settings: RunSettings) -> dict[str, Any]:
 
 
 def from_json(record: dict[str, Any]) -> RunSettings:
-    """The inverse of ``to_json``.
+    """The inverse of ``to_json``; a key that is missing has its default.
 
     Raises:
-        SettingsError: naming the first key that is missing, unknown or of a wrong type.
+        SettingsError: naming the first key that is unknown or of a wrong type.
     """
     try:
-        return _ADAPTER.validate_python(record)
+        settings = _ADAPTER.validate_python(record)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -304,3 +307,17 @@ def from_json(record: dict[str, Any]) -> RunSettings:
             f"settings key '{place}': {first['msg']} (given: {first['input']!r}). "
             "These settings were written by another version; train anew or mend the file."
         ) from error
+    strange = sorted(_paths(record) - _paths(to_json(settings)))
+    if strange:
+        raise SettingsError(
+            f"settings key '{strange[0]}' is unknown to this version; known beside it: "
+            f"{', '.join(sorted(_paths(to_json(settings))))}."
+        )
+    return settings
+
+
+def _paths(record: Any, prefix: str = "") -> set[str]:
+    """The dotted names of all values."""
+    if not isinstance(record, dict) or not record:
+        return {prefix}
+    return {path for key in record for path in _paths(record[key], f"{prefix}.{key}".lstrip("."))}

@@ -1,14 +1,13 @@
 """Where a run's numbers go: JSON lines always, wandb when asked, the same numbers in both."""
 
+import hashlib
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ambient_policy.errors import CheckpointError
+from ambient_policy.files import told_if_full, write_text
 from ambient_policy.settings import RunSettings, WandbMode, to_json
 
 
@@ -19,25 +18,6 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         if line.endswith("\n"):
             rows.append(json.loads(line))
     return rows
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a text file whole: a kill leaves the old one or the new one."""
-    temporary = path.with_name(f".{path.name}.partial")
-    with _told_if_full(path):
-        temporary.write_text(text)
-        os.replace(temporary, path)
-
-
-@contextmanager
-def _told_if_full(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise CheckpointError(
-            f"{path} could not be written: {error}. Checkpoints are untouched; free disk space "
-            "there and start again: the run resumes from the last one."
-        ) from error
 
 
 class Tracker:
@@ -51,13 +31,13 @@ class Tracker:
         folder.mkdir(parents=True, exist_ok=True)
         self._path = path = folder / "log.jsonl"
         kept = [row for row in read_rows(path) if row["step"] <= step]
-        write_atomically(path, "".join(json.dumps(row) + "\n" for row in kept))
+        write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
         self._file = path.open("a")
         self._wandb = _start_wandb(folder, settings)
 
     def write(self, row: dict[str, Any]) -> None:
         """Tell one row, which has a "step"."""
-        with _told_if_full(self._path):
+        with told_if_full(self._path):
             self._file.write(json.dumps(row) + "\n")
             self._file.flush()
         if self._wandb is not None:
@@ -87,6 +67,8 @@ def _start_wandb(folder: Path, settings: RunSettings) -> Any:
     return wandb.init(
         project=settings.tracking.project,
         name=name,
+        id=hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16],
+        resume="allow",  # a resumed training goes on with the same curve
         dir=str(folder),
         mode=settings.tracking.wandb.value,
         config=to_json(settings),

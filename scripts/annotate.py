@@ -1,6 +1,6 @@
 """Write into a store what each episode may teach, bound to the normaliser of its data config.
 
-``python scripts/annotate.py source=suboptimal sigma_min=0.27``: one pair for all episodes.
+``python scripts/annotate.py source=suboptimal sigma_min=0.27 sigma_max=0``: for all episodes.
 ``python scripts/annotate.py source=suboptimal table=thresholds.csv``: a line
 ``sigma_min,sigma_max`` for each, in order; ``inf`` is a number.
 """
@@ -25,9 +25,9 @@ class AnnotateSettings:
 
     # one of the sources of the data config
     source: str = "???"
-    # for all episodes [normalised action]
-    sigma_min: float = 0.0
-    sigma_max: float = 0.0
+    # for all episodes [normalised action]; sigma_max = 0 switches locality off
+    sigma_min: float | None = None
+    sigma_max: float | None = None
     # or a file with one line "sigma_min,sigma_max" per episode
     table: str | None = None
     sources: dict[str, SourceSettings] = field(default_factory=dict)
@@ -39,8 +39,14 @@ register("annotate_settings", AnnotateSettings)
 
 def thresholds(settings: AnnotateSettings, episodes: int) -> NDArray[np.float64]:
     """(E,2) sigma_min and sigma_max."""
+    pair = settings.sigma_min, settings.sigma_max
+    if (settings.table is None) == (None in pair):
+        raise SettingsError(
+            f"sigma_min = {pair[0]}, sigma_max = {pair[1]}, table = {settings.table}: give both "
+            "numbers (sigma_max=0 switches locality off), or a table, not a part of each."
+        )
     if settings.table is None:
-        return np.tile([settings.sigma_min, settings.sigma_max], (episodes, 1))
+        return np.tile(np.array(pair, np.float64), (episodes, 1))
     try:
         table = np.loadtxt(settings.table, delimiter=",", ndmin=2)
     except (OSError, ValueError) as error:

@@ -1,8 +1,11 @@
 """From settings to the parts of a run: mixture, normaliser, sampler, policy."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
+import gymnasium
 import numpy as np
 
 from ambient_datasets.formats import open_any
@@ -10,11 +13,12 @@ from ambient_datasets.mixture import Mixture, check_alike
 from ambient_datasets.source import resolve_source
 from ambient_datasets.store import Attributes, Store
 from ambient_datasets.windows import gather
+from ambient_envs import ALL_TASKS
 from ambient_policy.ambient.admission import Admission
 from ambient_policy.ambient.sampler import Sampler
 from ambient_policy.batch import Batch
 from ambient_policy.diffusion.noise import UniformOverLevels, ddpm_levels
-from ambient_policy.errors import SettingsError, unknown
+from ambient_policy.errors import DataError, SettingsError, unknown
 from ambient_policy.normalize import Affine, Normalizer, check_bounds
 from ambient_policy.policy import Policy, PolicySpec
 from ambient_policy.settings import (
@@ -23,8 +27,10 @@ from ambient_policy.settings import (
     NormalizerSettings,
     RunSettings,
     SourceSettings,
+    TaskSettings,
+    from_json,
 )
-from ambient_policy.training.checkpoint import load_policy, steps_saved
+from ambient_policy.training.checkpoint import load_policy, load_settings, steps_saved
 from ambient_policy.training.loop import check_device
 
 
@@ -51,9 +57,12 @@ def open_source(name: str, source: SourceSettings) -> Store:
     described = source.attributes
     try:
         attributes = Attributes(**described) if described is not None else None
-    except TypeError as error:
-        raise SettingsError(f"sources.{name}.attributes: {error}") from error
-    return open_any(source.path, attributes)
+    except (TypeError, DataError) as error:
+        known = ", ".join(field.name for field in fields(Attributes))
+        raise SettingsError(
+            f"sources.{name}.attributes: {error}; it is made of {known}."
+        ) from error
+    return open_any(source.path, attributes, source.observation_keys, source.action_key)
 
 
 def _affine(kind: NormalizerKind, bounds: BoundsSettings, values: np.ndarray, name: str) -> Affine:
@@ -110,6 +119,23 @@ def build_sampler(settings: RunSettings, mixture: Mixture) -> Sampler:
     )
 
 
+def check_world(task: TaskSettings, attributes: Attributes) -> None:
+    """Refuse demonstrations that one of our own worlds would misread."""
+    if task.id not in ALL_TASKS:
+        return
+    world: Any = gymnasium.make(task.id, **task.kwargs).unwrapped
+    for name, told in (
+        ("observation_names", world.observation_names),
+        ("action_names", world.action_names),
+        ("control_rate", 1 / world.dt),
+    ):
+        if getattr(attributes, name) != told:
+            raise SettingsError(
+                f"{name} of the demonstrations is {getattr(attributes, name)}, but {task.id} has "
+                f"{told}; convert the stores."
+            )
+
+
 def build(settings: RunSettings) -> Parts:
     """All parts, every check done, before any training step."""
     mixture, normalizer = build_mixture(settings)
@@ -119,6 +145,7 @@ def build(settings: RunSettings) -> Parts:
             f"task.id is '{settings.task.id}', but the demonstrations are of '{attributes.task}'. "
             "Choose the task of the data, or data of the task."
         )
+    check_world(settings.task, attributes)
     for name in settings.task.path:
         if name not in attributes.observation_names:
             raise unknown("task.path", name, attributes.observation_names)
@@ -151,12 +178,38 @@ def checkpoint_of(run: Path, step: int | None = None) -> Path:
     return run / "checkpoints" / f"step-{saved[-1] if step is None else step:07d}"
 
 
+def refuse_other(folder: Path, settings: RunSettings) -> bool:
+    """Whether the folder holds this very run already.
+
+    Raises:
+        SettingsError: when it holds a run with other settings.
+    """
+    path = folder / "settings.json"
+    if not path.exists():
+        return False
+    try:
+        written = from_json(json.loads(path.read_text()))
+    except ValueError as error:
+        raise SettingsError(f"{path} cannot be read ({error}); delete {folder}.") from error
+    if written != settings:
+        raise SettingsError(
+            f"{folder} holds a run with other settings (see {path}). Give this run another label= "
+            "or root=, or delete that folder."
+        )
+    return True
+
+
+def last_checkpoint(run: Path) -> Path:
+    """Of the run's last training step, which was declared before training."""
+    return checkpoint_of(run, from_json(load_settings(checkpoint_of(run))).training.steps)
+
+
 def initial_policy(parts: Parts) -> Policy:
     """Random weights of the seed, or the averaged weights of the run to start from."""
     check_device(parts.settings.training.device)
     policy = Policy(parts.spec, parts.settings.seed)
     if parts.settings.start_from is not None:
-        start = load_policy(checkpoint_of(Path(parts.settings.start_from)))
+        start = load_policy(last_checkpoint(Path(parts.settings.start_from)))
         ours, theirs = parts.spec.to_json(), start.spec.to_json()
         other = [name for name in ours if name != "solver" and ours[name] != theirs[name]]
         if other:

@@ -4,6 +4,7 @@ Trains what is not trained, evaluates what is not evaluated, and writes the page
 continues where it stopped.
 """
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from ambient_policy.errors import unknown
 from ambient_policy.evaluation.records import EpisodeRecord
 from ambient_policy.evaluation.report import write_report
 from ambient_policy.settings import RunSettings
-from assemble import build
+from assemble import build, refuse_other
 from comparing import CompareSettings, Run, make_page, train_all
 from compose import compose, run
 from evaluating import EvaluateSettings, evaluate
@@ -29,6 +30,7 @@ def plan(settings: CompareSettings) -> list[Run]:
             names = [f"root={settings.root}", f"label={arm}", f"seed={seed}"]
             overrides = [*settings.overrides, *changes, *names]
             composed: RunSettings = compose("train", overrides)
+            refuse_other(Path(composed.folder), composed)
             runs.append(Run(arm, seed, overrides, build(composed)))
     return runs
 
@@ -60,7 +62,7 @@ def main(overrides: Sequence[str]) -> None:
     console.rule(f"2/3 evaluating {settings.episodes} starts with each")
     results = evaluate_all(runs, settings, console)
     console.rule("3/3 report")
-    command = " ".join(["python scripts/compare.py", *overrides])
+    command = shlex.join(["python", "scripts/compare.py", *overrides])
     folder = Path(settings.root)
     write_report(make_page(settings, runs, results, command), folder, console)
     console.print(f"wrote {folder}/report.html, table.md, table.json and figures/")

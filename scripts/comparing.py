@@ -1,6 +1,7 @@
 """The stages of a comparison: trainings side by side, and what its page is told."""
 
 import json
+import shlex
 import subprocess
 import sys
 import time
@@ -19,10 +20,10 @@ from ambient_policy.errors import AmbientPolicyError, SettingsError
 from ambient_policy.evaluation.page import ArmResult, Denoising, Draws, Page
 from ambient_policy.evaluation.records import EpisodeRecord, read_motions
 from ambient_policy.seeding import generator
-from ambient_policy.settings import RunSettings, from_json, to_json
+from ambient_policy.settings import RunSettings, to_json
 from ambient_policy.tracking import read_rows
 from ambient_policy.training.checkpoint import load_policy, steps_saved
-from assemble import Parts, checkpoint_of
+from assemble import Parts, last_checkpoint, refuse_other
 from compose import register
 
 TRAIN = Path(__file__).with_name("train.py")
@@ -92,10 +93,8 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether this very training has its last checkpoint."""
-        written = self.folder / "settings.json"
-        if not written.exists() or from_json(json.loads(written.read_text())) != self.settings:
-            return False
-        return self.settings.training.steps in steps_saved(self.folder / "checkpoints")
+        saved = steps_saved(self.folder / "checkpoints")
+        return refuse_other(self.folder, self.settings) and self.settings.training.steps in saved
 
     @property
     def steps_done(self) -> int:
@@ -164,16 +163,20 @@ def count_draws(parts: Parts) -> Draws:
     return Draws(levels, names, counts)
 
 
-def denoise_one(run: Run, first_seed: int, goal: tuple[float, ...] | None) -> Denoising | None:
+def denoise_one(
+    run: Run, settings: CompareSettings, goal: tuple[float, ...] | None
+) -> Denoising | None:
     """What the denoiser answers at every level, for the first chunk of the first start."""
-    policy = load_policy(checkpoint_of(run.folder))
+    policy, first_seed = load_policy(last_checkpoint(run.folder)), settings.first_seed
     path = [run.parts.spec.observation_names.index(name) for name in run.settings.task.path]
     if len(run.parts.spec.action_names) != 2:
         return None  # only planar chunks can be drawn
     start = read_motions(run.folder / "evaluation" / "motions.npz")[first_seed].observations[0]
     history = np.repeat(start[None, None], policy.horizons.obs, axis=1).astype(np.float32)
     shape = (policy.noises, 1, policy.horizons.pred, 2)
-    noise = generator(0, "rollout", first_seed, 0).standard_normal(shape, dtype=np.float32)
+    noise = generator(settings.seed, "rollout", first_seed, 0).standard_normal(
+        shape, dtype=np.float32
+    )
     with torch.no_grad():
         answers = [policy.decode(x0, history) for _, x0 in policy.trajectory(history, noise)]
     chunks = np.concatenate(answers)
@@ -182,7 +185,10 @@ def denoise_one(run: Run, first_seed: int, goal: tuple[float, ...] | None) -> De
 
 
 def _arm(
-    name: str, runs: Sequence[Run], episodes: dict[int, list[EpisodeRecord]], first_seed: int
+    name: str,
+    runs: Sequence[Run],
+    episodes: dict[int, list[EpisodeRecord]],
+    settings: CompareSettings,
 ) -> ArmResult:
     first = runs[0]
     mixture = first.parts.mixture
@@ -199,8 +205,8 @@ def _arm(
         training={run.seed: read_rows(run.folder / "log.jsonl") for run in runs},
         draws=count_draws(first.parts),
         thresholds=thresholds,
-        solver_levels=load_policy(checkpoint_of(first.folder)).solver_levels.tolist(),
-        denoising=denoise_one(first, first_seed, episodes[first.seed][0].goal),
+        solver_levels=load_policy(last_checkpoint(first.folder)).solver_levels.tolist(),
+        denoising=denoise_one(first, settings, episodes[first.seed][0].goal),
         settings={run.seed: to_json(run.settings) for run in runs},
     )
 
@@ -214,12 +220,12 @@ def make_page(
     """Everything the report shows."""
     task = runs[0].settings.task
     layout = task.kwargs.get("layout")
-    trains = [f"python scripts/train.py {' '.join(run.overrides)}" for run in runs]
+    trains = [shlex.join(["python", "scripts/train.py", *run.overrides]) for run in runs]
     return Page(
         title=settings.title,
         summary=settings.summary,
         arms=[
-            _arm(name, [r for r in runs if r.arm == name], episodes, settings.first_seed)
+            _arm(name, [r for r in runs if r.arm == name], episodes, settings)
             for name, episodes in results.items()
         ],
         baseline=settings.baseline,

@@ -20,9 +20,9 @@ from ambient_policy.evaluation.records import (
 )
 from ambient_policy.evaluation.rollout import rollout
 from ambient_policy.evaluation.worlds import make_worlds
+from ambient_policy.files import write_text
 from ambient_policy.policy import Policy
 from ambient_policy.settings import SolverSettings, from_json
-from ambient_policy.tracking import write_atomically
 from ambient_policy.training.checkpoint import load_policy, load_settings
 from assemble import checkpoint_of
 from compose import register
@@ -122,7 +122,6 @@ def evaluate(settings: EvaluateSettings, console: Console) -> list[EpisodeRecord
     done = folder / "evaluation.json"
     if done.exists() and json.loads(done.read_text()) == asked:
         return read_episodes(folder / "episodes.jsonl")
-    done.unlink(missing_ok=True)
     torch.set_num_threads(settings.threads)
     seeds = range(settings.first_seed, settings.first_seed + settings.episodes)
     count = min(settings.worlds, settings.episodes)
@@ -142,7 +141,8 @@ def evaluate(settings: EvaluateSettings, console: Console) -> list[EpisodeRecord
     dt, act = 1 / policy.spec.control_rate, policy.horizons.act
     episodes = [measure(t, dt=dt, path_dims=path, act=act) for t in trajectories]
     folder.mkdir(parents=True, exist_ok=True)
+    done.unlink(missing_ok=True)  # what it speaks of is about to be replaced
     write_motions(folder / "motions.npz", trajectories, path)
     write_episodes(folder / "episodes.jsonl", episodes)
-    write_atomically(done, json.dumps(asked))
+    write_text(done, json.dumps(asked))
     return episodes

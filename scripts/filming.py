@@ -7,9 +7,10 @@ from typing import Any
 import gymnasium
 from rich.console import Console
 
+from ambient_envs.task import MujocoTask
 from ambient_policy.errors import SettingsError
 from ambient_policy.evaluation.records import Motion, read_motions
-from ambient_policy.evaluation.video import render_episode, write_video
+from ambient_policy.evaluation.video import write_video
 from ambient_policy.evaluation.worlds import find_spec
 from ambient_policy.policy import PolicySpec
 
@@ -24,11 +25,11 @@ def _replay(env: gymnasium.Env[Any, Any], seed: int, motion: Motion) -> Iterator
 
 
 def _frames(env: gymnasium.Env[Any, Any], seed: int, motion: Motion) -> list[Any]:
-    if motion.states is None:
+    if motion.states is None or not isinstance(env.unwrapped, MujocoTask):
         return list(_replay(env, seed, motion))
     env.reset(seed=seed)
-    world: Any = env.unwrapped  # only our own worlds tell states, and those draw them
-    return render_episode(lambda state: world.render(state=state), motion.states)
+    world = env.unwrapped
+    return [world.render(state=state) for state in motion.states]
 
 
 def film(

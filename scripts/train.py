@@ -11,24 +11,19 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from ambient_policy.errors import SettingsError
-from ambient_policy.settings import RunSettings, from_json, to_json
-from ambient_policy.tracking import Tracker, write_atomically
+from ambient_policy.files import write_text
+from ambient_policy.settings import RunSettings, to_json
+from ambient_policy.tracking import Tracker
 from ambient_policy.training.loop import begin, train
-from assemble import Parts, build, initial_policy
+from assemble import Parts, build, initial_policy, refuse_other
 from compose import compose, run
 
 
 def claim(folder: Path, settings: RunSettings) -> None:
     """Write the run's settings, or refuse a folder that holds a run with other ones."""
-    path = folder / "settings.json"
-    if path.exists() and from_json(json.loads(path.read_text())) != settings:
-        raise SettingsError(
-            f"{folder} holds a run with other settings (see {path}). Give this run another label= "
-            "or root=, or delete that folder."
-        )
+    refuse_other(folder, settings)
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(to_json(settings), indent=1))
+    write_text(folder / "settings.json", json.dumps(to_json(settings), indent=1))
 
 
 def describe(parts: Parts, console: Console) -> None:

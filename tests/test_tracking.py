@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from ambient_policy.files import write_text
 from ambient_policy.settings import RunSettings
-from ambient_policy.tracking import Tracker, read_rows, write_atomically
+from ambient_policy.tracking import Tracker, read_rows
 
 
 def write(folder: Path, steps: list[int], begun_at: int = 0) -> None:
@@ -56,14 +57,14 @@ def test_an_interrupted_write_leaves_the_old_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "settings.json"
-    write_atomically(path, json.dumps({"old": 1}))
+    write_text(path, json.dumps({"old": 1}))
 
-    def killed(file: Path, text: str) -> None:
-        with file.open("w") as half:
+    def killed(file: Path, text: str, encoding: str) -> None:
+        with file.open("w", encoding=encoding) as half:
             half.write(text[:3])
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Path, "write_text", killed)
     with pytest.raises(KeyboardInterrupt):
-        write_atomically(path, json.dumps({"new": 2}))
+        write_text(path, json.dumps({"new": 2}))
     assert json.loads(path.read_text()) == {"old": 1}

@@ -52,9 +52,9 @@ def coefficients(prediction: Prediction, sigma: Tensor) -> Coefficients:
 
 
 def c_noise(sigma: Tensor) -> Tensor:
-    """100 (2/pi) arctan(sigma), in (0, 100): the step of a 100-step cosine schedule, continued.
+    """100 (2/pi) arctan(sigma), in (0, 100): a step number for any schedule.
 
-    With alpha_bar = cos^2(pi t / 2T), sigma = tan(pi t / 2T); so a network sees the step numbers of
-    diffusion_policy's default schedule, and any other schedule in the same coordinate.
+    With alpha_bar = cos^2(pi t / 2T), sigma = tan(pi t / 2T), so t = this for T = 100: one to two
+    more than the step numbers of diffusion_policy's squaredcos schedule, which is offset a little.
     """
     return 100 * (2 / torch.pi) * torch.atan(sigma)

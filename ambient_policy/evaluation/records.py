@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ambient_policy.errors import DataError
 from ambient_policy.evaluation import metrics
-from ambient_policy.evaluation.files import to_json, write_text, written_whole
 from ambient_policy.evaluation.trajectory import Trajectory
+from ambient_policy.files import to_json, write_text, written_whole
 
 Floats = NDArray[np.floating[Any]]
 

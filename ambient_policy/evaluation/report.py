@@ -13,8 +13,8 @@ from rich.console import Console
 
 from ambient_policy.evaluation import figures, tables
 from ambient_policy.evaluation.comparison import Table, compare
-from ambient_policy.evaluation.files import to_json, write_text, written_whole
 from ambient_policy.evaluation.page import ArmResult, Page
+from ambient_policy.files import to_json, write_text, written_whole
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,16 @@
 """Frames to mp4 or gif, and an episode's states to frames."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import imageio.v2 as imageio
 import numpy as np
 from numpy.typing import NDArray
 
 from ambient_policy.errors import SettingsError, unknown
-from ambient_policy.evaluation.files import written_whole
+from ambient_policy.files import written_whole
 
 Frame = NDArray[np.uint8]
-
-
-def render_episode(render: Callable[[Any], Frame], states: Iterable[Any]) -> list[Frame]:
-    """One frame (H,W,3) uint8 for each of the states (T+1,S), in order."""
-    return [render(state) for state in states]
 
 
 def write_video(frames: Sequence[Frame], path: Path, fps: float) -> None:

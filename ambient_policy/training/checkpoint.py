@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -106,7 +107,7 @@ def save(root: Path, state: TrainingState, settings: dict[str, Any]) -> Path:
 
 def steps_saved(root: Path) -> list[int]:
     """Steps of the complete checkpoints under root, rising."""
-    return sorted(int(folder.name[5:]) for folder in root.glob("step-*"))
+    return sorted(int(folder.name[5:]) for folder in root.glob("step-[0-9]*"))
 
 
 def _read_state(folder: Path) -> dict[str, Any]:
@@ -135,7 +136,10 @@ def _load_weights(policy: Policy, file: Path) -> None:
 
 def load_policy(folder: Path) -> Policy:
     """The averaged policy of a checkpoint, in evaluation mode."""
-    policy = Policy(PolicySpec.from_json(_read_state(folder)["policy"]))
+    try:
+        policy = Policy(PolicySpec.from_json(_read_state(folder)["policy"]))
+    except (KeyError, ValidationError) as error:
+        raise CheckpointError(f"{folder}/state.json describes no policy: {error}") from error
     _load_weights(policy, folder / "average.safetensors")
     return policy.eval()
 
@@ -149,7 +153,20 @@ def load_settings(folder: Path) -> dict[str, Any]:
 def restore(folder: Path, state: TrainingState) -> None:
     """Fill a state made from the same settings with a checkpoint's contents, in place."""
     record = _read_state(folder)
+    ours, theirs = state.policy.spec.to_json(), record["policy"]
+    other = [name for name in ours if ours[name] != theirs.get(name)]
+    if other:
+        raise CheckpointError(
+            f"{folder} was trained with another {', '.join(other)} than this run has now (did its "
+            "data change?). Restore the data, or give this run another label=."
+        )
     _load_weights(state.policy, folder / "weights.safetensors")
     _load_weights(state.average, folder / "average.safetensors")
-    _load_optimizer(state.optimizer, load_file(folder / "optimizer.safetensors"))
+    try:
+        _load_optimizer(state.optimizer, load_file(folder / "optimizer.safetensors"))
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"{folder}/optimizer.safetensors cannot be read: {error}. Delete this checkpoint: the "
+            "run resumes from the one before."
+        ) from error
     state.step = record["step"]

@@ -54,7 +54,6 @@ def train(
     batch_at: BatchAt,
     settings: RunSettings,
     checkpoints: Path,
-    stop: int | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Train from state.step to the last step, yielding one log row every ``log_every`` steps.
 
@@ -63,7 +62,6 @@ def train(
         batch_at: the batch of a step, a pure function of it.
         settings: of the run.
         checkpoints: folder for checkpoints.
-        stop: end early, after this many steps in all, with a checkpoint (default: run to the end).
 
     Raises:
         DivergenceError: when loss or gradient is not finite; the last checkpoint stays good.
@@ -71,7 +69,7 @@ def train(
     """
     choices = settings.training
     device = torch.device(choices.device)
-    last = choices.steps if stop is None else min(stop, choices.steps)
+    last = choices.steps
     record = to_json(settings)
     losses: list[torch.Tensor] = []
     started, started_at = time.perf_counter(), state.step

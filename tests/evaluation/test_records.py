@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ambient_policy.errors import DataError
-from ambient_policy.evaluation.files import to_json, written_whole
+from ambient_policy.errors import CheckpointError, DataError
 from ambient_policy.evaluation.records import (
     EpisodeRecord,
     measure,
@@ -19,6 +18,7 @@ from ambient_policy.evaluation.records import (
     write_motions,
 )
 from ambient_policy.evaluation.trajectory import Trajectory
+from ambient_policy.files import to_json, written_whole
 
 
 def trajectory(seed: int, steps: int, states: bool = True) -> Trajectory:
@@ -80,7 +80,7 @@ def test_motions_round_trip(tmp_path: Path) -> None:
 def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path: Path) -> None:
     target = tmp_path / "file.txt"
     target.write_text("old")
-    with pytest.raises(OSError, match="disk full"), written_whole(target) as partial:
+    with pytest.raises(CheckpointError, match="disk full.*free disk"), written_whole(target) as partial:
         partial.write_text("half")
         raise OSError("disk full")
     assert target.read_text() == "old" and list(tmp_path.iterdir()) == [target]

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from ambient_policy.errors import SettingsError
-from ambient_policy.evaluation.video import render_episode, write_video
+from ambient_policy.evaluation.video import write_video
 
 
 def frames() -> list[np.ndarray]:
     shades = np.linspace(0, 250, 12)
-    return render_episode(lambda shade: np.full((33, 49, 3), shade, np.uint8), shades)
+    return [np.full((33, 49, 3), shade, np.uint8) for shade in shades]
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".gif"])

@@ -1,6 +1,7 @@
 """The loop: resuming is exact, checkpoints are whole or absent, divergence stops."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from ambient_policy.settings import NetworkSettings, RunSettings, TrainingSettin
 from ambient_policy.training.checkpoint import TrainingState, load_policy, steps_saved
 from ambient_policy.training.loop import begin, train
 from ambient_policy.training.optimize import average_decay, learning_rate
+
+WIDE = Affine((0.0, 0.0), (2.0, 2.0))
 
 
 def settings(**changes: float) -> RunSettings:
@@ -62,17 +65,25 @@ def batch_at(step: int) -> Batch:
     )
 
 
-def run(root: Path, stops: list[int | None]) -> tuple[TrainingState, list[dict[str, float]]]:
-    rows: list[dict[str, float]] = []
-    for stop in stops:
-        state = begin(policy(settings()), settings(), root)
-        rows += train(state, batch_at, settings(), root, stop)
-    return state, rows
+Rows = list[dict[str, float]]
+
+
+def run(root: Path, until: int = 12) -> tuple[TrainingState, Rows]:
+    """Train from the last checkpoint, and stop short (as a kill would) after the row of a step."""
+    state, rows = begin(policy(settings()), settings(), root), []
+    for row in train(state, batch_at, settings(), root):
+        rows.append(row)
+        if row["step"] > until:
+            break
+    return state, [row for row in rows if row["step"] <= until]
 
 
 def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(tmp_path: Path) -> None:
-    whole, rows = run(tmp_path / "whole", [None])
-    broken, broken_rows = run(tmp_path / "broken", [6, None])
+    whole, rows = run(tmp_path / "whole")
+    _, first_rows = run(tmp_path / "broken", until=6)
+    assert steps_saved(tmp_path / "broken") == [6]
+    broken, second_rows = run(tmp_path / "broken")
+    broken_rows = first_rows + second_rows
     for part in ("policy", "average"):
         ours, theirs = (getattr(s, part).state_dict() for s in (whole, broken))
         assert all(torch.equal(ours[name], theirs[name]) for name in ours)
@@ -84,7 +95,7 @@ def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(tmp_path: Path) -> Non
 
 
 def test_a_checkpoint_holds_everything_and_no_pickle(tmp_path: Path) -> None:
-    state, _ = run(tmp_path, [None])
+    state, _ = run(tmp_path)
     assert steps_saved(tmp_path) == [6, 12]
     folder = tmp_path / "step-0000012"
     assert {f.suffix for f in folder.iterdir()} == {".safetensors", ".json"}
@@ -114,7 +125,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(tmp_path:
 def test_a_full_disk_leaves_the_former_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(tmp_path, [6])
+    run(tmp_path, until=6)
     before = {f.name: f.read_bytes() for f in (tmp_path / "step-0000006").iterdir()}
 
     def full(tensors: object, path: Path) -> None:
@@ -129,15 +140,27 @@ def test_a_full_disk_leaves_the_former_checkpoint(
     assert before == {f.name: f.read_bytes() for f in (tmp_path / "step-0000006").iterdir()}
 
 
+def test_a_run_whose_data_changed_is_not_resumed(tmp_path: Path) -> None:
+    run(tmp_path, until=6)
+    other = policy(settings())
+    other.spec = replace(other.spec, normalizer=Normalizer(other.spec.normalizer.actions, WIDE))
+    with pytest.raises(CheckpointError, match=r"trained with another normalizer .*data change"):
+        begin(other, settings(), tmp_path)
+
+
 def test_broken_checkpoints_are_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"nowhere is not a checkpoint"):
         load_policy(tmp_path / "nowhere")
-    run(tmp_path, [6])
+    run(tmp_path, until=6)
     folder = tmp_path / "step-0000006"
     weights = folder / "average.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(CheckpointError, match=r"average.safetensors cannot be read as weights"):
         load_policy(folder)
+    (folder / "optimizer.safetensors").write_bytes(b"cut")
+    weights.write_bytes((folder / "weights.safetensors").read_bytes())
+    with pytest.raises(CheckpointError, match=r"optimizer.safetensors cannot be read"):
+        begin(policy(settings()), settings(), tmp_path)
     state = json.loads((folder / "state.json").read_text())
     (folder / "state.json").write_text(json.dumps({**state, "format": 99}))
     with pytest.raises(CheckpointError, match=r"format 99, this version reads 1"):
@@ -162,5 +185,7 @@ def test_settings_refuse_what_cannot_work() -> None:
         TrainingSettings(checkpoint_every=100, log_every=30)
     with pytest.raises(SettingsError, match=r"settings key 'training.steps'"):
         from_json({"training": {"steps": "many"}})
+    with pytest.raises(SettingsError, match=r"settings key 'training.stepz' is unknown"):
+        from_json({"training": {"stepz": 3}})
     with pytest.raises(SettingsError, match=r"solver.steps = 20 exceeds noise.levels = 10"):
         from_json({"solver": {"steps": 20}, "noise": {"levels": 10}})

@@ -10,19 +10,38 @@ from typing import Any
 
 import numpy as np
 
+from ambient_policy.errors import CheckpointError
+
+
+@contextmanager
+def told_if_full(path: Path) -> Iterator[None]:
+    """What the disk refuses, as an error that names the file and the remedy."""
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} could not be written: {error}. What was there before is untouched; free disk "
+            "space there and start again: finished work is not repeated."
+        ) from error
+
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path`` (same suffix), renamed to it when the block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A temporary name beside ``path`` (same suffix), renamed to it when the block succeeds.
+
+    Raises:
+        CheckpointError: when the disk refuses.
+    """
     partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    try:
-        yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with told_if_full(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield partial
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
