@@ -318,6 +318,6 @@ def from_json(record: dict[str, Any]) -> RunSettings:
 
 def _paths(record: Any, prefix: str = "") -> set[str]:
     """The dotted names of all values."""
-    if not isinstance(record, dict) or not record:
+    if not isinstance(record, dict) or (prefix and not record):
         return {prefix}
     return {path for key in record for path in _paths(record[key], f"{prefix}.{key}".lstrip("."))}
