@@ -12,7 +12,8 @@ from rich.console import Console
 
 from ambient_policy.errors import unknown
 from ambient_policy.evaluation.records import EpisodeRecord
-from ambient_policy.evaluation.report import write_report
+from ambient_policy.evaluation.report import table_record, write_figures, write_report
+from ambient_policy.files import to_json, write_text
 from ambient_policy.settings import RunSettings
 from assemble import build, refuse_other
 from comparing import CompareSettings, Run, make_page, train_all
@@ -64,7 +65,12 @@ def main(overrides: Sequence[str]) -> None:
     console.rule("3/3 report")
     command = shlex.join(["python", "scripts/compare.py", *overrides])
     folder = Path(settings.root)
-    write_report(make_page(settings, runs, results, command), folder, console)
+    page = make_page(settings, runs, results, command)
+    table = write_report(page, folder, console)
+    if settings.publish is not None:
+        records = table_record(page, table)["runs"]
+        write_text(Path(f"{settings.publish}.json"), to_json(records, indent=1) + "\n")
+        write_figures(page, table, Path(settings.publish))
     console.print(f"wrote {folder}/report.html, table.md, table.json and figures/")
 
 

@@ -53,6 +53,8 @@ class CompareSettings:
     seed: int = 0
     # trainings at a time, one thread each
     workers: int = 2
+    # also write <publish>.json (a record per arm and training seed) and the figures to <publish>/
+    publish: str | None = None
     # the world's own numbers to show, e.g. coverage
     extra: list[str] = field(default_factory=list)
 

@@ -123,19 +123,3 @@ class Sampler:
         """The draws of one training step: a pure function of (seed, step, count)."""
         stream = generator(seed, "draws", step)
         return self.draw_at(self.law.draw(stream, count), stream)
-
-    def source_probabilities(self, source: Integers, sources: int) -> Sigma:
-        """(K, sources): exact P(source | sigma) at each level of the law."""
-        weight = self.window_weight * self.lengths
-        every = np.arange(len(weight))
-        rows = [
-            np.bincount(
-                source,
-                weights=weight * self.admission.admits(every, np.full(len(weight), level)),
-                minlength=sources,
-            )
-            for level in self.law.levels
-        ]
-        table: Sigma = np.array(rows)
-        total: Sigma = table.sum(axis=1, keepdims=True)
-        return np.divide(table, total)

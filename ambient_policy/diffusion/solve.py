@@ -33,13 +33,21 @@ def leading_levels(levels: Sigma, steps: int) -> Sigma:
     """diffusers' "leading" spacing: every (K // steps)-th level from 0, falling, (steps,).
 
     Raises:
-        SettingsError: unless 1 <= steps <= K.
+        SettingsError: unless 1 <= steps <= K, or when the spacing would leave so much of the top out
+            that pure noise is no fair start there (60 of 100 levels would begin at level 59).
     """
     if not 1 <= steps <= len(levels):
         raise SettingsError(
             f"solver.steps = {steps} is outside 1..{len(levels)}, the number of noise levels."
         )
-    visited = np.arange(steps) * (len(levels) // steps)
+    stride = len(levels) // steps
+    if steps > 1 and (steps - 1) * stride < len(levels) - 2 * stride:
+        fitting = [n for n in range(1, len(levels) + 1) if len(levels) % n == 0]
+        raise SettingsError(
+            f"solver.steps = {steps} would start at level {(steps - 1) * stride} of {len(levels)}, "
+            f"which is not pure noise; these reach the top: {', '.join(map(str, fitting))}."
+        )
+    visited = np.arange(steps) * stride
     return levels[visited][::-1].copy()
 
 

@@ -151,11 +151,3 @@ def test_an_uncovered_interval_between_levels_does_no_harm() -> None:
     s = sampler([0.2, INF], [0.0, 0.2], [1, 1], [1.0, 1.0], law=law)
     draw = s.draw(0, 0, 100)
     np.testing.assert_array_equal(draw.window, np.where(draw.sigma > 0.2, 0, 1))
-
-
-def test_source_probabilities_are_those_of_the_definition() -> None:
-    s = sampler([0.0, 0.2, 0.6], [INF, 0.0, 0.0], [10, 20, 30], [1.0, 0.5, 0.5])
-    table = s.source_probabilities(np.array([0, 1, 1]), 2)
-    for k in (0, 30, 60, 99):
-        episode = exact(s, LAW.levels[k])
-        np.testing.assert_allclose(table[k], [episode[0], episode[1:].sum()])

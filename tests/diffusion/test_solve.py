@@ -77,6 +77,12 @@ def test_leading_spacing_visits_the_published_steps() -> None:
     np.testing.assert_array_equal(leading_levels(LEVELS, 10), LEVELS[::10][::-1])
 
 
+@pytest.mark.parametrize("steps", [15, 60])
+def test_steps_that_start_below_the_top_are_refused(steps: int) -> None:
+    with pytest.raises(SettingsError, match=rf"steps = {steps} would start .* 10, 20, 25, 50, 100"):
+        leading_levels(LEVELS, steps)
+
+
 @pytest.mark.parametrize("steps", [0, 101])
 def test_steps_outside_the_levels_are_refused(steps: int) -> None:
     with pytest.raises(SettingsError, match=rf"solver.steps = {steps} is outside 1..100"):

@@ -80,7 +80,10 @@ def test_motions_round_trip(tmp_path: Path) -> None:
 def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path: Path) -> None:
     target = tmp_path / "file.txt"
     target.write_text("old")
-    with pytest.raises(CheckpointError, match="disk full.*free disk"), written_whole(target) as partial:
+    with (
+        pytest.raises(CheckpointError, match="disk full.*free disk"),
+        written_whole(target) as partial,
+    ):
         partial.write_text("half")
         raise OSError("disk full")
     assert target.read_text() == "old" and list(tmp_path.iterdir()) == [target]
