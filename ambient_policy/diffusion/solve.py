@@ -33,7 +33,7 @@ def leading_levels(levels: Sigma, steps: int) -> Sigma:
     """diffusers' "leading" spacing: every (K // steps)-th level from 0, falling, (steps,).
 
     Raises:
-        SettingsError: unless 1 <= steps <= K, or when the spacing would leave so much of the top out
+        SettingsError: unless 1 <= steps <= K, or when the spacing leaves so much of the top out
             that pure noise is no fair start there (60 of 100 levels would begin at level 59).
     """
     if not 1 <= steps <= len(levels):
