@@ -16,9 +16,10 @@ from ambient_policy.evaluation.report import table_record, write_figures, write_
 from ambient_policy.files import to_json, write_text
 from ambient_policy.settings import RunSettings
 from assemble import build, refuse_other
-from comparing import CompareSettings, Run, make_page, train_all
 from compose import compose, run
 from evaluating import EvaluateSettings, evaluate
+from pages import make_page
+from runs import CompareSettings, Run, train_all
 
 
 def plan(settings: CompareSettings) -> list[Run]:
