@@ -145,10 +145,11 @@ def test_natural_and_chosen_weights(shared_maze: list[str]) -> None:
 
 def test_exclusive_bands_cover_every_level_and_share_none(shared_maze: list[str]) -> None:
     parts = build_arm(shared_maze, "exclusive")
-    shares = parts.sampler.source_probabilities(parts.mixture.source_of_episode, 2)
-    levels = parts.sampler.law.levels
+    levels, sources = parts.sampler.law.levels, parts.mixture.source_of_episode
+    first = [np.full(len(levels), np.argmax(sources == i)) for i in (0, 1)]
+    admitted = np.stack([parts.sampler.admission.admits(e, levels) for e in first], axis=1)
     expected = np.stack([levels < 0.31, levels > 0.31], axis=1)
-    np.testing.assert_array_equal(shares, expected)
+    np.testing.assert_array_equal(admitted, expected)
     assert expected.any(axis=0).all()
 
 
