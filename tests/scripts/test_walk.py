@@ -16,6 +16,7 @@ import torch
 import wandb
 
 import compose
+import runs  # noqa: F401 - makes the settings of comparisons known
 import train
 from ambient_policy.errors import DataError
 from ambient_policy.settings import RunSettings, from_json, to_json
