@@ -1,5 +1,6 @@
 """What README and docs say can be done, can be done: code runs, commands compose, paths exist."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -13,6 +14,7 @@ import annotate  # noqa: F401
 import collect  # noqa: F401
 import compare  # noqa: F401
 import evaluate  # noqa: F401
+import roughness  # noqa: F401
 from compose import compose
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,3 +58,18 @@ def test_changelog_speaks_of_the_version_that_is_built() -> None:
     version = re.search(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert version is not None
     assert f"## {version[1]}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_results_page_says_what_its_records_say() -> None:
+    records = json.loads((ROOT / "docs/results/maze.json").read_text())
+    text = TEXT[ROOT / "docs/results/maze.md"]
+    wanted = {"arm", "seed", "episodes", "successes", "squared_jerk", "settings"}
+    assert all(wanted <= record.keys() for record in records)
+    for arm in {record["arm"] for record in records}:
+        mine = [record for record in records if record["arm"] == arm]
+        success = sum(r["successes"] for r in mine) / sum(r["episodes"] for r in mine)
+        jerk = sum(r["squared_jerk"] for r in mine) / len(mine)
+        row = next(line for line in text.splitlines() if line.startswith(f"| {arm} | "))
+        cells = [cell.strip() for cell in row.split("|")]
+        assert float(cells[3].split()[0]) == pytest.approx(100 * success, abs=0.05)
+        assert float(cells[5].split()[0]) == pytest.approx(jerk, rel=0.01)

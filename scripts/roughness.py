@@ -1,0 +1,77 @@
+"""How precise a trained denoiser is: ``python scripts/roughness.py run=runs/maze/ambient/seed-0``.
+
+For windows of each source, noised to each level the solver visits: the error of its answer and the
+squared jerk of the answer beside that of the demonstrated chunk, both in the units of the actions.
+Where the answer is rougher than the data, the network's own error is what will be executed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from ambient_datasets.windows import gather
+from ambient_policy.batch import Draw
+from ambient_policy.evaluation.metrics import squared_jerk
+from ambient_policy.policy import Policy
+from ambient_policy.seeding import generator, torch_generator
+from ambient_policy.settings import from_json
+from ambient_policy.training.checkpoint import load_policy, load_settings
+from assemble import Parts, build, last_checkpoint
+from compose import compose, register, run
+
+
+@dataclass
+class RoughnessSettings:
+    """Which policy, on how many windows."""
+
+    # folder of the run
+    run: str = "???"
+    # windows of each source, drawn by this seed
+    windows: int = 400
+    seed: int = 0
+
+
+register("roughness_settings", RoughnessSettings)
+
+
+def measure(policy: Policy, parts: Parts, window: np.ndarray, sigma: float) -> list[float]:
+    """Root mean square error, jerk of the answer and of the data, at one level."""
+    draw = Draw(window, np.full(len(window), sigma), np.zeros(len(window)))
+    batch = gather(parts.mixture, policy.horizons, draw, parts.settings.seed)
+    noise = torch.randn(batch.actions.shape, generator=torch_generator(0, "roughness"))
+    origin = policy.origin(batch.observations)
+    noised = policy.action_map(batch.actions) - origin + sigma * noise
+    with torch.no_grad():
+        x0_hat = policy.denoise(noised, batch.sigma, policy.encode(batch.observations))
+    answer = policy.decode(x0_hat, batch.observations.numpy())
+    demonstrated, dt = batch.actions.numpy(), 1 / policy.spec.control_rate
+    jerks = [np.mean([squared_jerk(c, dt) for c in chunks]) for chunks in (answer, demonstrated)]
+    error = float(np.sqrt(np.mean((answer - demonstrated) ** 2)))
+    return [error, *map(float, jerks)]
+
+
+def main(overrides: Sequence[str]) -> None:
+    """Compose, load, measure, print."""
+    settings: RoughnessSettings = compose("roughness", overrides)
+    folder = last_checkpoint(Path(settings.run))
+    policy, parts = load_policy(folder), build(from_json(load_settings(folder)))
+    unit = parts.settings.task.path_unit
+    table = Table("source", "sigma", f"error [{unit}]", "jerk of answer", "jerk of data")
+    for i, name in enumerate(parts.mixture.names):
+        of_source = np.flatnonzero(
+            parts.mixture.source_of_window(np.arange(len(parts.mixture))) == i
+        )
+        window = generator(settings.seed, "roughness", i).choice(of_source, settings.windows)
+        for sigma in policy.solver_levels[::-1]:
+            error, answer, data = measure(policy, parts, window, float(sigma))
+            table.add_row(name, f"{sigma:.3g}", f"{error:.3g}", f"{answer:.0f}", f"{data:.0f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    run(main)
