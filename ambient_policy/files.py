@@ -1,5 +1,6 @@
 """Files that appear whole or not at all, and JSON that any reader accepts."""
 
+import fcntl
 import json
 import math
 import os
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ambient_policy.errors import CheckpointError
+from ambient_policy.errors import CheckpointError, SettingsError
 
 
 @contextmanager
@@ -23,6 +24,23 @@ def told_if_full(path: Path) -> Iterator[None]:
             f"{path} could not be written: {error}. What was there before is untouched; free disk "
             "space there and start again: finished work is not repeated."
         ) from error
+
+
+@contextmanager
+def held_alone(folder: Path) -> Iterator[None]:
+    """Keep other processes of this machine out of a folder; a kill sets it free.
+
+    Raises:
+        SettingsError: when another process holds it.
+    """
+    with (folder / ".lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SettingsError(
+                f"{folder} is being worked on by another process; wait for it, or stop it."
+            ) from error
+        yield
 
 
 @contextmanager

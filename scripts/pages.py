@@ -99,7 +99,8 @@ def make_page(
         arena=(0.0, 0.0, ARENA, ARENA) if layout else None,
         length_unit=task.path_unit,
         extra=settings.extra,
-        settings=json.dumps(to_json(runs[0].settings), indent=1),
+        settings=f"{runs[0].arm}, training seed {runs[0].seed} (of every run: table.json)\n"
+        + json.dumps(to_json(runs[0].settings), indent=1),
         commands=[command, *trains],
         seed=settings.seed,
     )

@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from ambient_policy.files import write_text
+from ambient_policy.files import held_alone, write_text
 from ambient_policy.settings import RunSettings, to_json
 from ambient_policy.tracking import Tracker
 from ambient_policy.training.loop import begin, train
@@ -47,7 +47,11 @@ def main(overrides: Sequence[str]) -> None:
     describe(parts, console)
     state = begin(policy, settings, folder / "checkpoints")
     console.print(f"training {folder} from step {state.step} to {settings.training.steps}")
-    with Tracker(folder, settings, state.step) as tracker, Progress(console=console) as bar:
+    with (
+        held_alone(folder),
+        Tracker(folder, settings, state.step) as tracker,
+        Progress(console=console) as bar,
+    ):
         task = bar.add_task("training", total=settings.training.steps, completed=state.step)
         for row in train(state, parts.batch_at, settings, folder / "checkpoints"):
             tracker.write(row)

@@ -112,7 +112,12 @@ def test_the_page_has_every_section_and_loads_nothing(tmp_path: Path) -> None:
     for text in ("Maze &lt;toy&gt;", "layout &amp; nothing", "make demo", "steps: 40", "100–111"):
         assert text in html
     assert all(colour in html for colour in figures.arm_colours(page()).values())
-    assert {p.name for p in tmp_path.iterdir()} == {"report.html", "table.md", "table.json", "figures"}
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "report.html",
+        "table.md",
+        "table.json",
+        "figures",
+    }
 
 
 def test_what_does_not_apply_is_left_out(tmp_path: Path) -> None:
