@@ -72,11 +72,8 @@ def test_an_interrupted_write_leaves_the_old_text(
 
 
 def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path) -> None:
-    with held_alone(tmp_path):
-        with (
-            pytest.raises(SettingsError, match=r"worked on by another process"),
-            held_alone(tmp_path),
-        ):
-            raise AssertionError("two at once")
+    refused = pytest.raises(SettingsError, match=r"worked on by another process")
+    with held_alone(tmp_path), refused, held_alone(tmp_path):
+        raise AssertionError("two at once")
     with held_alone(tmp_path):
         pass
