@@ -9,6 +9,7 @@ divergence, failure, success, time limit. Every control step starts from a zero 
 a world is then a function of its state alone, whoever steps it.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any, SupportsFloat
 
 import gymnasium
@@ -31,7 +32,7 @@ DIVERGED = (
 )
 
 
-class MujocoTask(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
+class MujocoTask(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]], ABC):
     """A world in MuJoCo, controlled at 1 / dt.
 
     A world's state is a row of S numbers: full physics (time, positions, velocities, ...), then
@@ -69,21 +70,21 @@ class MujocoTask(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
 
     # ------------------------------------------------------------------ hooks of a task
 
+    @abstractmethod
     def reset_world(self, data: mujoco.MjData, random: np.random.Generator) -> None:
         """Place everything in ``data``, which is at the model's defaults, by the reset law."""
-        raise NotImplementedError
 
+    @abstractmethod
     def observe(self, states: Floats) -> NDArray[np.float32]:
         """(W,S) -> (W,O)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def success(self, states: Floats) -> NDArray[np.bool_]:
         """(W,S) -> (W,)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def failure(self, states: Floats, sensors: Floats) -> NDArray[np.object_]:
         """(W,S) and sensor readings (W,substeps,N) -> (W,) why it failed, "" where it did not."""
-        raise NotImplementedError
 
     def facts(self, states: Floats) -> dict[str, Floats]:
         """(W,S) -> what reset tells beside the state, one row a world."""
