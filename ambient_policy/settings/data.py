@@ -1,0 +1,95 @@
+"""What is learned from: the world, its demonstrations, the unit of sigma."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from ambient_policy.settings.checks import require
+
+
+class Trust(Enum):
+    """What a source of demonstrations is taken for."""
+
+    annotated = "annotated"  # per-episode sigma_min and sigma_max, as the store has them
+    trusted = "trusted"  # (0, inf): teaches every noise level
+    rejected = "rejected"  # (inf, 0): teaches none
+    bounds = "bounds"  # one sigma_min and one sigma_max for all its episodes
+
+
+class NormalizerKind(Enum):
+    """Where the affine maps to normalised units come from."""
+
+    bounds = "bounds"  # the given low and high -> [-1, 1]; the same for any data
+    range = "range"  # the smallest and largest value of all sources' stores -> [-1, 1]
+    moments = "moments"  # mean 0 and standard deviation 1 over all sources' stores
+
+
+@dataclass
+class BoundsSettings:
+    """Smallest and largest value of each dimension, in its own unit."""
+
+    low: list[float] = field(default_factory=list)
+    high: list[float] = field(default_factory=list)
+
+
+@dataclass
+class NormalizerSettings:
+    """The unit of sigma depends on this: thresholds are bound to the result's fingerprint."""
+
+    kind: NormalizerKind = NormalizerKind.range
+    # used by kind = bounds only
+    observations: BoundsSettings = field(default_factory=BoundsSettings)
+    actions: BoundsSettings = field(default_factory=BoundsSettings)
+
+
+@dataclass
+class TaskSettings:
+    """The world a policy is made for."""
+
+    # a registered gymnasium id
+    id: str = "ambient_envs/Maze-v0"
+    # keyword arguments of the environment
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    # names of the two observation dimensions that are the executed path
+    path: list[str] = field(default_factory=list)
+    # unit of those two, for titles
+    path_unit: str = "m"
+    # control steps after which an episode is over at the latest
+    max_steps: int = 300
+
+    def __post_init__(self) -> None:
+        require(self.max_steps >= 1, f"task.max_steps = {self.max_steps} must be at least 1.")
+
+
+@dataclass
+class SourceSettings:
+    """One store of the mixture."""
+
+    # folder (or .zarr.zip of diffusion_policy) with the episodes
+    path: str = ""
+    # what it is; null is allowed only for annotated stores and then means annotated
+    trust: Trust | None = None
+    # for trust = bounds, and only then [normalised action]
+    sigma_min: float | None = None
+    sigma_max: float | None = None
+    # share of the mixture; null for all sources = as many as they have windows
+    weight: float | None = None
+    # use only the first so many episodes; null = all
+    max_episodes: int | None = None
+    # of diffusion_policy's stores: keys that make up the observation, and the action's
+    observation_keys: list[str] = field(default_factory=lambda: ["state"])
+    action_key: str = "action"
+    # for stores that carry no attributes of their own (diffusion_policy): names, units, rate
+    attributes: dict[str, Any] | None = None
+
+
+@dataclass
+class TunedSettings:
+    """Numbers that arms refer to; tune them on other starts than those reported."""
+
+    # suboptimal episodes teach sigma > sigma_min [normalised action]
+    sigma_min: float = 0.0
+    # and, with locality, sigma < sigma_max
+    sigma_max: float = 0.0
+    # reweighted cotraining: weight of the trusted source against 1 for the suboptimal
+    trusted_weight: float = 1.0

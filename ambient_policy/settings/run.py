@@ -1,0 +1,103 @@
+"""One run as one value, with checks across its parts, to and from JSON."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from ambient_policy.errors import SettingsError
+from ambient_policy.horizons import Horizons
+from ambient_policy.networks.unet1d import check_horizon
+from ambient_policy.settings.checks import require
+from ambient_policy.settings.data import (
+    NormalizerSettings,
+    SourceSettings,
+    TaskSettings,
+    TunedSettings,
+)
+from ambient_policy.settings.model import NetworkSettings, NoiseSettings, SolverSettings
+from ambient_policy.settings.training import LossSettings, TrackingSettings, TrainingSettings
+
+
+@dataclass
+class RunSettings:
+    """Everything that decides a trained policy."""
+
+    # what is studied, and which arm of it this is
+    experiment: str = ""
+    label: str = ""
+    # training seed: weights, draws and noise are functions of it
+    seed: int = 0
+    # folder that holds the runs of the experiment, this one in label/seed-N
+    root: str = "runs"
+    # folder of a finished run whose averaged weights are the start; null = random weights
+    start_from: str | None = None
+    task: TaskSettings = field(default_factory=TaskSettings)
+    tuned: TunedSettings = field(default_factory=TunedSettings)
+    sources: dict[str, SourceSettings] = field(default_factory=dict)
+    normalizer: NormalizerSettings = field(default_factory=NormalizerSettings)
+    horizons: Horizons = field(default_factory=Horizons)
+    # observation dimensions from which actions are counted, one per action dimension and in its
+    # unit (e.g. where the robot is now); none = actions as they are
+    relative_to: list[str] = field(default_factory=list)
+    noise: NoiseSettings = field(default_factory=NoiseSettings)
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    loss: LossSettings = field(default_factory=LossSettings)
+    solver: SolverSettings = field(default_factory=SolverSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    tracking: TrackingSettings = field(default_factory=TrackingSettings)
+
+    def __post_init__(self) -> None:
+        check_horizon(self.horizons.pred, self.network.widths)
+        require(self.seed >= 0, f"seed = {self.seed} must not be negative.")
+        require(
+            self.solver.steps <= self.noise.levels,
+            f"solver.steps = {self.solver.steps} exceeds noise.levels = {self.noise.levels}.",
+        )
+        require(self.solver.steps >= 1, f"solver.steps = {self.solver.steps} must be at least 1.")
+        require(bool(self.root), "root is empty; name the folder of the runs, e.g. root=runs.")
+
+    @property
+    def folder(self) -> str:
+        """Where this run lives."""
+        return f"{self.root}/{self.label}/seed-{self.seed}"
+
+
+_ADAPTER: TypeAdapter[RunSettings] = TypeAdapter(RunSettings)
+
+
+def to_json(settings: RunSettings) -> dict[str, Any]:
+    """Plain JSON values (infinities as Python's json writes them)."""
+    record: dict[str, Any] = _ADAPTER.dump_python(settings, mode="json")
+    return record
+
+
+def from_json(record: dict[str, Any]) -> RunSettings:
+    """The inverse of ``to_json``; a key that is missing has its default.
+
+    Raises:
+        SettingsError: naming the first key that is unknown or of a wrong type.
+    """
+    try:
+        settings = _ADAPTER.validate_python(record)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(
+            f"settings key '{place}': {first['msg']} (given: {first['input']!r}). "
+            "These settings were written by another version; train anew or mend the file."
+        ) from error
+    strange = sorted(_paths(record) - _paths(to_json(settings)))
+    if strange:
+        raise SettingsError(
+            f"settings key '{strange[0]}' is unknown to this version; known beside it: "
+            f"{', '.join(sorted(_paths(to_json(settings))))}."
+        )
+    return settings
+
+
+def _paths(record: Any, prefix: str = "") -> set[str]:
+    """The dotted names of all values."""
+    if not isinstance(record, dict) or (prefix and not record):
+        return {prefix}
+    return {path for key in record for path in _paths(record[key], f"{prefix}.{key}".lstrip("."))}
