@@ -7,6 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+STATE = "state"  # the part of an observation that holds its low-dimensional numbers
+
 
 @dataclass(frozen=True)
 class Draw:
@@ -25,27 +27,48 @@ class Draw:
     def __len__(self) -> int:
         return len(self.window)
 
+    def rows(self, which: slice) -> "Draw":
+        """Some of the draws, in their order."""
+        return Draw(self.window[which], self.sigma[which], self.sigma_trust[which])
+
 
 @dataclass(frozen=True)
 class Batch:
     """What one training step sees; observations and actions in their own units.
 
     Attributes:
-        observations: (B,To,O) float32.
+        observations: by the name of the part: low-dimensional ones (B,To,O) float32 ("state" is
+            that of our stores), images (B,To,H,W,C) uint8.
         actions: (B,Tp,A) float32.
         kept_noise: (B,Tp,A) float32, standard normal, fixed per (source, step, dimension) for ever.
         sigma: (B,) float32 [normalised action].
         sigma_trust: (B,) float32 [normalised action].
         is_pad: (B,Tp) bool, true where the action repeats the last one of its episode.
+        crop: (B,2) float32 in [0,1): where training crops an image, as a fraction of the free
+            margin in height and width.
     """
 
-    observations: Tensor
+    observations: dict[str, Tensor]
     actions: Tensor
     kept_noise: Tensor
     sigma: Tensor
     sigma_trust: Tensor
     is_pad: Tensor
+    crop: Tensor
+
+    def __len__(self) -> int:
+        return len(self.actions)
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""
-        return Batch(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+        parts = {name: part.to(device) for name, part in self.observations.items()}
+        return Batch(parts, *(values.to(device) for values in self._tensors()))
+
+    def rows(self, which: slice) -> "Batch":
+        """Some of its draws, in their order."""
+        parts = {name: part[which] for name, part in self.observations.items()}
+        return Batch(parts, *(values[which] for values in self._tensors()))
+
+    def _tensors(self) -> list[Tensor]:
+        """Everything but the observations, in the order of the fields."""
+        return [getattr(self, field.name) for field in fields(self)[1:]]

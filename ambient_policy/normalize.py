@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from ambient_policy.errors import DataError, SettingsError
 
+Vector = NDArray[np.float64]
+
 
 @dataclass(frozen=True)
 class Affine:
@@ -42,11 +44,10 @@ class Affine:
         return cls(tuple(((low_ + high_) / 2).tolist()), tuple(scale.tolist()))
 
     @classmethod
-    def from_moments(cls, values: NDArray[np.floating[Any]]) -> "Affine":
-        """Mean 0 and standard deviation 1 over axis 0 of (N, D)."""
-        deviation = values.std(axis=0, dtype=np.float64)
+    def from_moments(cls, mean: Vector, deviation: Vector) -> "Affine":
+        """To mean 0 and standard deviation 1; a dimension that never moves keeps its unit."""
         scale = np.where(deviation > 0, deviation, 1.0)
-        return cls(tuple(values.mean(axis=0, dtype=np.float64).tolist()), tuple(scale.tolist()))
+        return cls(tuple(mean.tolist()), tuple(scale.tolist()))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Denoiser, normaliser and horizons together: observation history in, action chunk out."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from copy import copy
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -10,19 +11,26 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
+from ambient_policy.actions import origin_columns, represent, restore
 from ambient_policy.ambient.corrupt import corrupt
-from ambient_policy.batch import Batch
+from ambient_policy.batch import STATE, Batch
 from ambient_policy.diffusion.loss import denoising_loss, error_weight
-from ambient_policy.diffusion.noise import Sigma, ddpm_levels
+from ambient_policy.diffusion.noise import Sigma
 from ambient_policy.diffusion.precondition import c_noise, coefficients
-from ambient_policy.diffusion.solve import leading_levels, noises_needed, solve
-from ambient_policy.errors import SettingsError, unknown
+from ambient_policy.diffusion.solve import noises_needed, solve
 from ambient_policy.horizons import Horizons
-from ambient_policy.networks.encoders import StateEncoder
+from ambient_policy.networks.denoiser import Denoiser
+from ambient_policy.networks.encoders import ImageEncoder, ObservationEncoder, Perceptron
 from ambient_policy.networks.unet1d import UNet1d
 from ambient_policy.normalize import AffineLayer, Normalizer
 from ambient_policy.seeding import integer
-from ambient_policy.settings import NetworkSettings, NoiseSettings, SolverSettings
+from ambient_policy.settings import (
+    ActionSettings,
+    EncoderSettings,
+    NetworkSettings,
+    NoiseSettings,
+    SolverSettings,
+)
 
 Array = NDArray[np.float32]
 
@@ -35,8 +43,8 @@ class PolicySpec:
         task: gymnasium id of the world it was trained for, with its keyword arguments.
         observation_names, action_names: the O and A dimensions.
         control_rate: [Hz].
-        relative_to: the observation dimension that each action dimension is counted from at time t;
-            none for absolute actions. Noise levels keep their unit, for the scale is the same.
+        cameras: those it looks through, each with its (height, width, channels) [px].
+        actions: how a chunk is written down for the network.
     """
 
     task: str
@@ -49,17 +57,21 @@ class PolicySpec:
     noise: NoiseSettings
     network: NetworkSettings
     solver: SolverSettings
-    relative_to: tuple[str, ...] = ()
+    actions: ActionSettings = field(default_factory=ActionSettings)
+    cameras: dict[str, tuple[int, int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        unknown_names = sorted(set(self.relative_to) - set(self.observation_names))
-        if unknown_names:
-            raise unknown("observation in relative_to", unknown_names[0], self.observation_names)
-        if len(self.relative_to) not in (0, len(self.action_names)):
-            raise SettingsError(
-                f"relative_to = {list(self.relative_to)} must name one observation for each of the "
-                f"actions {list(self.action_names)}, or none."
-            )
+        _ = self.origin_columns  # refuses names that do not fit
+
+    @property
+    def origin_columns(self) -> list[int]:
+        """The state dimensions that actions are counted from, (A,) or none."""
+        return origin_columns(
+            self.actions.representation,
+            self.actions.origin,
+            self.observation_names,
+            self.action_names,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -75,6 +87,22 @@ class PolicySpec:
 _ADAPTER: TypeAdapter[PolicySpec] = TypeAdapter(PolicySpec)
 
 
+def _encoder(spec: PolicySpec) -> ObservationEncoder:
+    """An encoder for the state and one for each camera, as the settings of their names say."""
+    choices, obs = spec.network.encoders, spec.horizons.obs
+    default = EncoderSettings()
+    state = choices.get(STATE, default)
+    encoders: dict[str, Perceptron | ImageEncoder] = {
+        STATE: Perceptron(obs * len(spec.observation_names), state.layers)
+    }
+    for name, shape in spec.cameras.items():
+        chosen = choices.get(name, default)
+        encoders[name] = ImageEncoder(
+            shape, obs, chosen.crop, chosen.channels, chosen.keypoints, chosen.layers
+        )
+    return ObservationEncoder(encoders)
+
+
 class Policy(nn.Module):
     """A diffusion policy over action chunks.
 
@@ -86,13 +114,15 @@ class Policy(nn.Module):
     def __init__(self, spec: PolicySpec, seed: int = 0) -> None:
         super().__init__()
         self.spec = spec
-        network, horizons = spec.network, spec.horizons
+        network = spec.network
         self.observation_map = AffineLayer(spec.normalizer.observations)
         self.action_map = AffineLayer(spec.normalizer.actions)
+        columns = torch.tensor(spec.origin_columns, dtype=torch.long)
+        self.register_buffer("origin_columns", columns, persistent=False)
         with torch.random.fork_rng(devices=[]):  # torch's layers draw from the global generator
             torch.manual_seed(integer(seed, "weights"))
-            self.encoder = StateEncoder(horizons.obs * len(spec.observation_names), network.encoder)
-            self.network = UNet1d(
+            self.encoder = _encoder(spec)
+            self.network: Denoiser = UNet1d(
                 actions=len(spec.action_names),
                 condition=self.encoder.width,
                 widths=network.widths,
@@ -108,13 +138,13 @@ class Policy(nn.Module):
 
     @property
     def levels(self) -> Sigma:
-        """(K,) trained noise levels, rising."""
-        return ddpm_levels(self.spec.noise.schedule, self.spec.noise.levels)
+        """(K,) noise levels of the schedule, rising."""
+        return self.spec.noise.schedule_levels()
 
     @property
     def solver_levels(self) -> Sigma:
-        """Noise levels the solver visits, falling."""
-        return leading_levels(self.levels, self.spec.solver.steps)
+        """Noise level of each network call, falling."""
+        return np.array([call.sigma for call in self.spec.solver.calls(self.spec.noise)])
 
     @property
     def noises(self) -> int:
@@ -123,34 +153,45 @@ class Policy(nn.Module):
 
     def with_solver(self, solver: SolverSettings) -> "Policy":
         """This policy, weights shared, sampled by another solver."""
-        other = Policy(replace(self.spec, solver=solver))
-        other.encoder, other.network = self.encoder, self.network
+        other = copy(self)  # shallow: the same modules, on their device and in their mode
+        other.spec = replace(self.spec, solver=solver)
         return other
 
-    def encode(self, observations: Tensor) -> Tensor:
-        """(B,To,O) in their units -> condition (B,C)."""
-        encoded: Tensor = self.encoder(self.observation_map(observations))
+    def encode(self, observations: Mapping[str, Tensor], crop: Tensor | None = None) -> Tensor:
+        """Named parts, as in ``Batch``, in their units -> condition (B,C).
+
+        Args:
+            observations: of B histories.
+            crop: (B,2) as in ``Batch``, used in training; else images are cropped centrally.
+        """
+        state = self.observation_map(observations[STATE])
+        where = crop if self.training else None
+        encoded: Tensor = self.encoder({**observations, STATE: state}, where)
         return encoded
 
     def denoise(self, x: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:
         """D(x; sigma) of Karras et al. 2022, eq. 7: (B,Tp,A), (B,), (B,C) -> x0_hat (B,Tp,A)."""
-        c_skip, c_out, c_in = coefficients(self.spec.noise.prediction, sigma)
+        noise = self.spec.noise
+        c_skip, c_out, c_in = coefficients(noise.prediction, sigma, noise.sigma_data)
         x0_hat: Tensor = c_skip * x + c_out * self.network(c_in * x, c_noise(sigma), condition)
         return x0_hat
 
-    def origin(self, observations: Tensor) -> Tensor:
-        """What chunks are counted from, normalised (B,1,A): 0, or the state now in (B,To,O)."""
-        if not self.spec.relative_to:
-            return torch.zeros_like(observations[:, -1:, :1])
-        columns = [self.spec.observation_names.index(name) for name in self.spec.relative_to]
-        origin: Tensor = self.action_map(observations[:, -1:, columns])
-        return origin
+    def origin(self, observations: Mapping[str, Tensor]) -> Tensor:
+        """What actions are counted from, in their units: (B,1,A), empty for absolute actions."""
+        now = observations[STATE][:, -1:]
+        return now.index_select(-1, self.get_buffer("origin_columns"))
 
-    def decode(self, chunk: Tensor, history: Array) -> Array:
-        """Normalised chunks (W,Tp,A) planned at (W,To,O) -> actions in their units."""
-        origin = self.origin(torch.from_numpy(history).to(chunk.device))
-        actions: Array = self.action_map.inverse(chunk + origin).cpu().numpy()
-        return actions
+    def represent(self, actions: Tensor, origin: Tensor) -> Tensor:
+        """Actions (B,Tp,A) in their units -> x0, normalised."""
+        x0: Tensor = self.action_map(represent(self.spec.actions.representation, actions, origin))
+        return x0
+
+    def decode(self, x0: Tensor, origin: Tensor) -> Array:
+        """The inverse of ``represent``, as numpy."""
+        learned = self.action_map.inverse(x0)
+        actions = restore(self.spec.actions.representation, learned, origin)
+        decoded: Array = actions.cpu().numpy()
+        return decoded
 
     def loss(
         self,
@@ -158,6 +199,7 @@ class Policy(nn.Module):
         eps: Tensor,
         mask_padding: bool = False,
         min_snr: float | None = None,
+        count: Tensor | None = None,
     ) -> Tensor:
         """Steps 5 to 7 of the walk: corrupt, denoise, compare; a scalar.
 
@@ -166,35 +208,50 @@ class Policy(nn.Module):
             eps: (B,Tp,A) fresh standard normal noise.
             mask_padding: leave steps beyond an episode's end out.
             min_snr: gamma of the min-SNR weight, or None for the network's plain error.
+            count: of chunk steps to divide by, as in ``denoising_loss``: None for a whole batch.
         """
-        x0 = self.action_map(batch.actions) - self.origin(batch.observations)
+        x0 = self.represent(batch.actions, self.origin(batch.observations))
         x_trust, x_sigma = corrupt(x0, batch.kept_noise, eps, batch.sigma, batch.sigma_trust)
-        x0_hat = self.denoise(x_sigma, batch.sigma, self.encode(batch.observations))
+        x0_hat = self.denoise(x_sigma, batch.sigma, self.encode(batch.observations, batch.crop))
         mask = ~batch.is_pad if mask_padding else torch.ones_like(batch.is_pad)
-        weight = error_weight(self.spec.noise.prediction, batch.sigma, min_snr)
+        weight = error_weight(
+            self.spec.noise.prediction, batch.sigma, self.spec.noise.sigma_data, min_snr
+        )
         return denoising_loss(
-            x0_hat, x_trust, x_sigma, batch.sigma, batch.sigma_trust, weight, mask
+            x0_hat, x_trust, x_sigma, batch.sigma, batch.sigma_trust, weight, mask, count
         )
 
-    def trajectory(self, history: Array, noise: Array) -> Iterator[tuple[Tensor, Tensor]]:
+    def observe(self, history: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
+        """The parts of a history as tensors on the policy's device."""
+        device = next(self.parameters()).device
+        return {name: torch.from_numpy(part).to(device) for name, part in history.items()}
+
+    def trajectory(
+        self, observations: Mapping[str, Tensor], noise: Array
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """(x, x0_hat) at every visited level, normalised (W,Tp,A); the last pair is the chunk.
 
         Args:
-            history: (W,To,O) in their units.
+            observations: W histories, from ``observe``.
             noise: (``noises``,W,Tp,A) standard normal.
         """
-        device = next(self.parameters()).device
-        condition = self.encode(torch.from_numpy(history).to(device))
+        condition = self.encode(observations)
 
         def denoise(x: Tensor, sigma: Tensor) -> Tensor:
             return self.denoise(x, sigma, condition)
 
-        start = torch.from_numpy(noise).to(device)
-        return solve(denoise, start, self.solver_levels, self.spec.solver.kind)
+        start = torch.from_numpy(noise).to(condition.device)
+        return solve(denoise, start, self.spec.solver.calls(self.spec.noise))
 
     @torch.no_grad()
-    def plan(self, history: Array, noise: Array) -> Array:
-        """Action chunks (W,Tp,A) in their units; arguments as ``trajectory``."""
-        for x, _ in self.trajectory(history, noise):
+    def plan(self, history: Mapping[str, NDArray[Any]], noise: Array) -> Array:
+        """Action chunks (W,Tp,A) in their units.
+
+        Args:
+            history: named parts, as in ``Batch``: (W,To,O) float32 or images (W,To,H,W,C) uint8.
+            noise: (``noises``,W,Tp,A) standard normal.
+        """
+        observations = self.observe(history)
+        for x, _ in self.trajectory(observations, noise):
             chunk = x
-        return self.decode(chunk, history)
+        return self.decode(chunk, self.origin(observations))

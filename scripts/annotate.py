@@ -1,21 +1,31 @@
 """Write into a store what each episode may teach, bound to the normaliser of its data config.
 
-``python scripts/annotate.py source=suboptimal sigma_min=0.27 sigma_max=0``: for all episodes.
+``python scripts/annotate.py source=suboptimal sigma_min=0.27 sigma_max=0``: for all episodes;
+``sigma_min={step:3}`` and ``{vp:0.074}`` are other ways to write a level.
 ``python scripts/annotate.py source=suboptimal table=thresholds.csv``: a line
 ``sigma_min,sigma_max`` for each, in order; ``inf`` is a number.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from ambient_datasets.normalizing import build_normalizer
 from ambient_datasets.store import Annotation, annotate_store
+from ambient_policy.diffusion.noise import resolve_sigma
 from ambient_policy.errors import SettingsError, unknown
-from ambient_policy.settings import NormalizerSettings, SourceSettings
-from assemble import build_normalizer, open_source
+from ambient_policy.horizons import Horizons
+from ambient_policy.settings import (
+    ActionSettings,
+    NoiseSettings,
+    NormalizerSettings,
+    SourceSettings,
+)
+from assemble import open_source
 from compose import compose, register, run
 
 
@@ -25,13 +35,19 @@ class AnnotateSettings:
 
     # one of the sources of the data config
     source: str = "???"
-    # for all episodes [normalised action]; sigma_max = 0 switches locality off
-    sigma_min: float | None = None
-    sigma_max: float | None = None
+    # for all episodes: sigma [normalised action], or {vp: 0.074}, {flow: 0.07}, {log_snr: 5.2},
+    # {step: 3}; sigma_max = 0 switches locality off
+    sigma_min: Any = None
+    sigma_max: Any = None
     # or a file with one line "sigma_min,sigma_max" per episode
     table: str | None = None
     sources: dict[str, SourceSettings] = field(default_factory=dict)
     normalizer: NormalizerSettings = field(default_factory=NormalizerSettings)
+    # as in training: the normaliser is fitted on what the network learns
+    horizons: Horizons = field(default_factory=Horizons)
+    actions: ActionSettings = field(default_factory=ActionSettings)
+    # the schedule that steps belong to
+    noise: NoiseSettings = field(default_factory=NoiseSettings)
 
 
 register("annotate_settings", AnnotateSettings)
@@ -46,7 +62,10 @@ def thresholds(settings: AnnotateSettings, episodes: int) -> NDArray[np.float64]
             "numbers (sigma_max=0 switches locality off), or a table, not a part of each."
         )
     if settings.table is None:
-        return np.tile(np.array(pair, np.float64), (episodes, 1))
+        levels = settings.noise.schedule_levels()
+        low = resolve_sigma("sigma_min", settings.sigma_min, levels)
+        high = resolve_sigma("sigma_max", settings.sigma_max, levels)
+        return np.tile([low, high], (episodes, 1))
     try:
         table = np.loadtxt(settings.table, delimiter=",", ndmin=2)
     except (OSError, ValueError) as error:
@@ -69,12 +88,14 @@ def main(overrides: Sequence[str]) -> None:
         raise unknown("source", settings.source, settings.sources)
     stores = {name: open_source(name, source) for name, source in settings.sources.items()}
     store = stores[settings.source]
-    fingerprint = build_normalizer(settings.normalizer, list(stores.values())).fingerprint
+    normalizer = build_normalizer(
+        settings.normalizer, list(stores.values()), settings.horizons, settings.actions
+    )
     low, high = thresholds(settings, len(store)).T
-    annotate_store(store.path, Annotation(low, high, fingerprint))
+    annotate_store(store.path, Annotation(low, high, normalizer.fingerprint))
     Console().print(
-        f"{store.path}: {len(store)} episodes annotated under normaliser {fingerprint}; use them "
-        f"with sources.{settings.source}.trust=annotated",
+        f"{store.path}: {len(store)} episodes annotated under normaliser {normalizer.fingerprint}; "
+        f"use them with sources.{settings.source}.trust=annotated",
         highlight=False,
     )
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,28 +11,34 @@ import numpy as np
 
 from ambient_datasets.formats import open_any
 from ambient_datasets.mixture import Mixture, check_alike
+from ambient_datasets.normalizing import build_normalizer
 from ambient_datasets.source import resolve_source
 from ambient_datasets.store import Attributes, Store
-from ambient_datasets.windows import gather
+from ambient_datasets.windows import Windows
 from ambient_envs import ALL_TASKS
 from ambient_policy.ambient.admission import Admission
 from ambient_policy.ambient.sampler import Sampler
-from ambient_policy.batch import Batch
-from ambient_policy.diffusion.noise import UniformOverLevels, ddpm_levels
+from ambient_policy.batch import STATE, Batch
 from ambient_policy.errors import DataError, SettingsError, unknown
-from ambient_policy.normalize import Affine, Normalizer, check_bounds
+from ambient_policy.evaluation.worlds import Worlds, check_shapes, make_worlds
+from ambient_policy.normalize import Normalizer
 from ambient_policy.policy import Policy, PolicySpec
+from ambient_policy.seeding import generator
 from ambient_policy.settings import (
-    BoundsSettings,
-    NormalizerKind,
-    NormalizerSettings,
     RunSettings,
     SourceSettings,
     TaskSettings,
     from_json,
 )
-from ambient_policy.training.checkpoint import load_policy, load_settings, steps_saved
+from ambient_policy.training.checkpoint import (
+    declared_step,
+    folder_of,
+    load_policy,
+    load_settings,
+    steps_saved,
+)
 from ambient_policy.training.loop import check_device
+from ambient_policy.training.validation import held_out_draw
 
 
 @dataclass(frozen=True)
@@ -43,11 +50,31 @@ class Parts:
     sampler: Sampler
     spec: PolicySpec
 
-    def batch_at(self, step: int) -> Batch:
-        """The batch of a step: a pure function of (settings, step)."""
+    @cached_property
+    def windows(self) -> Windows:
+        """The mixture's tables on the training device; made when first asked for."""
         settings = self.settings
-        draw = self.sampler.draw(settings.seed, step, settings.training.batch)
-        return gather(self.mixture, settings.horizons, draw, settings.seed)
+        device = settings.training.device
+        return Windows(self.mixture, settings.horizons, settings.seed, device)
+
+    def batch_at(self, step: int, rows: slice = slice(None)) -> Batch:
+        """The batch of a step, or some rows of it: a pure function of (settings, step).
+
+        All of the step's draws are made, so rows are the same whoever asks for them; only theirs
+        are gathered.
+        """
+        seed, count = self.settings.seed, self.settings.training.batch
+        draw = self.sampler.draw(seed, step, count)
+        crop = generator(seed, "crop", step).random((count, 2), np.float32)
+        return self.windows.gather(draw.rows(rows), crop[rows])
+
+    def held_out_batch(self) -> Batch | None:
+        """What training validates, the same for every arm and seed; None if it is not to."""
+        validation = self.settings.training.validation
+        if validation.every is None:
+            return None
+        windows, law = self.mixture.held_out_windows(), self.sampler.law
+        return self.windows.gather(held_out_draw(windows, law, validation))
 
 
 def open_source(name: str, source: SourceSettings) -> Store:
@@ -62,25 +89,13 @@ def open_source(name: str, source: SourceSettings) -> Store:
         raise SettingsError(
             f"sources.{name}.attributes: {error}; it is made of {known}."
         ) from error
-    return open_any(source.path, attributes, source.observation_keys, source.action_key)
-
-
-def _affine(kind: NormalizerKind, bounds: BoundsSettings, values: np.ndarray, name: str) -> Affine:
-    if kind is NormalizerKind.bounds:
-        check_bounds(bounds.low, bounds.high, values.shape[1], name)
-        return Affine.from_range(bounds.low, bounds.high)
-    if kind is NormalizerKind.range:
-        return Affine.from_range(values.min(axis=0), values.max(axis=0))
-    return Affine.from_moments(values)
-
-
-def build_normalizer(settings: NormalizerSettings, stores: list[Store]) -> Normalizer:
-    """The affine maps that the settings ask for, fitted on all episodes of all stores."""
-    observations = np.concatenate([store.observations() for store in stores])
-    actions = np.concatenate([store.actions() for store in stores])
-    return Normalizer(
-        _affine(settings.kind, settings.observations, observations, "observations"),
-        _affine(settings.kind, settings.actions, actions, "actions"),
+    return open_any(
+        source.path,
+        attributes,
+        source.observation_keys,
+        source.action_key,
+        source.observation_columns,
+        source.cameras,
     )
 
 
@@ -90,7 +105,9 @@ def build_mixture(settings: RunSettings) -> tuple[Mixture, Normalizer]:
         raise SettingsError("the config names no sources; choose a data config, e.g. data=maze.")
     stores = {name: open_source(name, source) for name, source in settings.sources.items()}
     check_alike(stores)
-    normalizer = build_normalizer(settings.normalizer, list(stores.values()))
+    normalizer = build_normalizer(
+        settings.normalizer, list(stores.values()), settings.horizons, settings.actions
+    )
     resolved = [
         resolve_source(
             name,
@@ -101,21 +118,22 @@ def build_mixture(settings: RunSettings) -> tuple[Mixture, Normalizer]:
             max_episodes=source.max_episodes,
             sigma_min=source.sigma_min,
             sigma_max=source.sigma_max,
+            held_out=source.held_out,
         )
         for name, source in settings.sources.items()
     ]
-    return Mixture.join(resolved), normalizer
+    return Mixture.join(resolved, settings.cameras), normalizer
 
 
 def build_sampler(settings: RunSettings, mixture: Mixture) -> Sampler:
-    """Sigma first, from the uniform law over the schedule's levels."""
+    """Sigma first, from the training law."""
     loss = settings.loss
     return Sampler(
         Admission(mixture.sigma_min, mixture.sigma_max, loss.ambient, loss.s_max),
         mixture.episode_starts,
         mixture.episode_lengths,
         mixture.window_weight,
-        UniformOverLevels(ddpm_levels(settings.noise.schedule, settings.noise.levels)),
+        settings.noise.training_law(),
     )
 
 
@@ -134,6 +152,23 @@ def check_world(task: TaskSettings, attributes: Attributes) -> None:
                 f"{name} of the demonstrations is {getattr(attributes, name)}, but {task.id} has "
                 f"{told}; convert the stores."
             )
+
+
+def worlds_of(spec: PolicySpec, task: TaskSettings, count: int) -> Worlds:
+    """So many worlds of a policy's task that show what the policy sees.
+
+    Raises:
+        SettingsError: if they do not show it, or in another shape.
+    """
+    shapes = {STATE: (len(spec.observation_names),), **spec.cameras}
+    parts = {part: task.observation.get(part, part) for part in shapes}
+    worlds = make_worlds(spec.task, count, parts, **spec.task_kwargs)
+    try:
+        check_shapes(worlds, shapes)
+    except SettingsError:
+        worlds.close()
+        raise
+    return worlds
 
 
 def build(settings: RunSettings) -> Parts:
@@ -162,8 +197,11 @@ def build(settings: RunSettings) -> Parts:
         noise=settings.noise,
         network=settings.network,
         solver=settings.solver,
-        relative_to=tuple(settings.relative_to),
+        actions=settings.actions,
+        cameras={name: frames.shape for name, frames in mixture.cameras.items()},
     )
+    if settings.task.id in ALL_TASKS:
+        worlds_of(spec, settings.task, 1).close()  # refuses cameras that are not shown
     return Parts(settings, mixture, build_sampler(settings, mixture), spec)
 
 
@@ -175,7 +213,7 @@ def checkpoint_of(run: Path, step: int | None = None) -> Path:
         raise SettingsError(
             f"{run} has {wanted}; it has {saved or 'none'}. Train it first: scripts/train.py."
         )
-    return run / "checkpoints" / f"step-{saved[-1] if step is None else step:07d}"
+    return folder_of(run / "checkpoints", saved[-1] if step is None else step)
 
 
 def refuse_other(folder: Path, settings: RunSettings) -> bool:
@@ -199,9 +237,10 @@ def refuse_other(folder: Path, settings: RunSettings) -> bool:
     return True
 
 
-def last_checkpoint(run: Path) -> Path:
-    """Of the run's last training step, which was declared before training."""
-    return checkpoint_of(run, from_json(load_settings(checkpoint_of(run))).training.steps)
+def declared_checkpoint(run: Path) -> Path:
+    """The run's checkpoint that was declared before training (training.declared)."""
+    settings = from_json(load_settings(checkpoint_of(run)))
+    return checkpoint_of(run, declared_step(run / "checkpoints", settings))
 
 
 def initial_policy(parts: Parts) -> Policy:
@@ -209,7 +248,7 @@ def initial_policy(parts: Parts) -> Policy:
     check_device(parts.settings.training.device)
     policy = Policy(parts.spec, parts.settings.seed)
     if parts.settings.start_from is not None:
-        start = load_policy(last_checkpoint(Path(parts.settings.start_from)))
+        start = load_policy(declared_checkpoint(Path(parts.settings.start_from)))
         ours, theirs = parts.spec.to_json(), start.spec.to_json()
         other = [name for name in ours if name != "solver" and ours[name] != theirs[name]]
         if other:

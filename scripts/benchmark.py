@@ -1,59 +1,69 @@
-"""How fast draws are: ``python scripts/benchmark.py``; medians of repeated runs, with their spread.
+"""How fast everything is on this machine: ``python scripts/benchmark.py device=cpu threads=1``.
 
-50 trusted and E - 50 suboptimal episodes, each suboptimal one with a sigma_min of its own.
+Draws, batches, training, chunks of every solver and rollouts, measured in one run; medians of
+repeated measurements with the lowest and the highest.
 """
 
-import platform
-import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import numpy as np
+import torch
 from rich.console import Console
 from rich.table import Table
 
-from ambient_policy.ambient.admission import Admission
-from ambient_policy.ambient.sampler import Sampler
-from ambient_policy.diffusion.noise import Schedule, UniformOverLevels, ddpm_levels
-from ambient_policy.seeding import generator
-
-SIZES = (5_050, 1_000_000)
-BATCH, STEPS, REPEATS = 65_536, 8, 7
-
-
-def make_sampler(episodes: int) -> Sampler:
-    """The sampler of an invented mixture; half of its weight is trusted."""
-    random = generator(0, "benchmark", episodes)
-    trusted = np.arange(episodes) < 50
-    lengths = random.integers(20, 200, episodes)
-    weight = np.where(trusted, 0.5 / lengths[trusted].sum(), 0.5 / lengths[~trusted].sum())
-    own = random.uniform(0.01, 8.0, episodes)
-    admission = Admission(np.where(trusted, 0.0, own), np.where(trusted, np.inf, 0.0))
-    law = UniformOverLevels(ddpm_levels(Schedule.squaredcos, 100))
-    return Sampler(admission, np.cumsum(lengths) - lengths, lengths, weight, law)
+from ambient_policy.errors import SettingsError
+from ambient_policy.files import to_json, write_text
+from ambient_policy.training.loop import check_device
+from compose import compose, register, run
+from inventing import invent_parts
+from measuring import describe_machine, measure_all
 
 
-def rates(sampler: Sampler) -> list[float]:
-    """Draws per second, once per repeat."""
-    measured = []
-    for repeat in range(REPEATS):
-        start = time.perf_counter()
-        for step in range(STEPS):
-            sampler.draw(repeat, step, BATCH)
-        measured.append(STEPS * BATCH / (time.perf_counter() - start))
-    return measured
+@dataclass
+class BenchmarkSettings:
+    """Where, how often, and what differs from experiment=maze."""
+
+    # cpu, cuda, cuda:1 ...
+    device: str = "cpu"
+    # torch's threads
+    threads: int = 1
+    # times that each thing is measured
+    repeats: int = 9
+    # of scripts/train.py, e.g. network=medium or training.compile=true
+    overrides: list[str] = field(default_factory=list)
+    # JSON file with all repeats; null = none
+    out: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("threads", "repeats"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} = {getattr(self, name)} must be at least 1.")
 
 
-def main() -> None:
-    """Measure both sizes in one run and print them with their ratio."""
-    table = Table("episodes", "draws/s, median", "lowest", "highest")
-    medians = []
-    for size in SIZES:
-        measured = rates(make_sampler(size))
-        medians.append(float(np.median(measured)))
-        row = (medians[-1], min(measured), max(measured))
-        table.add_row(f"{size:,}", *(f"{value:,.0f}" for value in row))
-    Console().print(table)
-    print(f"ratio of medians {medians[1] / medians[0]:.2f}; {platform.processor()}, one thread")
+register("benchmark_settings", BenchmarkSettings)
+
+
+def main(overrides: Sequence[str]) -> None:
+    """Compose, measure, print, write."""
+    settings: BenchmarkSettings = compose("benchmark", overrides)
+    check_device(settings.device)
+    torch.set_num_threads(settings.threads)
+    machine = describe_machine(torch.device(settings.device))
+    here = [f"training.device={settings.device}", f"training.threads={settings.threads}"]
+    with TemporaryDirectory() as folder:
+        parts = invent_parts(Path(folder), [*settings.overrides, *here])
+        rows = list(measure_all(parts, Path(folder), settings.repeats))
+    table, console = Table("what", "unit", "median", "lowest", "highest"), Console()
+    for row in rows:
+        table.add_row(*row.written)
+    console.print(table)
+    console.print(", ".join(f"{name} {value}" for name, value in machine.items()), highlight=False)
+    if settings.out is not None:
+        record = {"machine": machine, "settings": asdict(settings), "rows": list(map(asdict, rows))}
+        write_text(Path(settings.out), to_json(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

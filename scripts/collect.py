@@ -1,14 +1,12 @@
-"""Collect demonstrations: ``python scripts/collect.py expert=gcs episodes=100``.
-
-Continues a collection that was stopped.
-"""
+"""Collect demonstrations: ``python scripts/collect.py expert=gcs episodes=100``, with pictures
+``cameras=[top] image_size=96``. Continues a collection that was stopped."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ambient_datasets.collect import collect
 from ambient_envs import ALL_TASKS
-from ambient_policy.errors import unknown
+from ambient_policy.errors import SettingsError, unknown
 from ambient_policy.settings import TaskSettings
 from compose import compose, register, run
 
@@ -27,6 +25,9 @@ class CollectSettings:
     seed: int = 0
     # processes; the store does not depend on it
     workers: int = 2
+    # cameras of the task to store pictures of (maze: top, tilted), and their side [px]
+    cameras: list[str] = field(default_factory=list)
+    image_size: int = 96
     task: TaskSettings = field(default_factory=TaskSettings)
 
 
@@ -39,9 +40,9 @@ def main(overrides: Sequence[str]) -> None:
     task = settings.task
     if task.id not in ALL_TASKS:
         raise unknown("task", task.id, ALL_TASKS)
-    for name in task.kwargs:
-        if name != "layout":
-            raise unknown("task.kwargs", name, ["layout"])
+    for name in sorted({*task.kwargs} - {"layout"}):
+        refusal = unknown("task.kwargs", name, ["layout"])
+        raise SettingsError(f"{refusal} Cameras are given as cameras=[top] image_size=96.")
     collect(
         settings.path,
         task_id=task.id,
@@ -50,6 +51,8 @@ def main(overrides: Sequence[str]) -> None:
         seed=settings.seed,
         workers=settings.workers,
         layout=task.kwargs.get("layout", ""),  # an empty name is refused with those that exist
+        cameras=settings.cameras,
+        image_size=settings.image_size,
     )
 
 

@@ -55,7 +55,8 @@ def _is_free(override: str) -> bool:
     """Whether the key is one that a config may invent."""
     name = _key(override).lstrip("+~/")
     new_source = override.startswith("+sources.") and name.count(".") == 1
-    return new_source or name.startswith("task.kwargs.") or ".attributes." in name
+    free = ("task.kwargs.", "task.observation.")
+    return new_source or name.startswith(free) or ".attributes." in name
 
 
 def _check_names(config: DictConfig, groups: set[str], overrides: Sequence[str]) -> None:

@@ -1,6 +1,7 @@
 """Roll a run's policy out: ``python scripts/evaluate.py run=runs/maze/ambient/seed-0``.
 
-Any registered Gymnasium environment with a Box action and a 1-D Box observation will do.
+Any registered Gymnasium environment with a Box action will do that shows a 1-D Box, or a Dict of a
+1-D Box and pictures.
 """
 
 from collections.abc import Sequence

@@ -2,14 +2,15 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from ambient_policy.diffusion.solve import Solver, leading_levels
+from ambient_policy.diffusion.grid import Spacing
+from ambient_policy.diffusion.solve import Solver
 from ambient_policy.errors import CheckpointError, SettingsError
 from ambient_policy.evaluation.records import (
     EpisodeRecord,
@@ -19,12 +20,12 @@ from ambient_policy.evaluation.records import (
     write_motions,
 )
 from ambient_policy.evaluation.rollout import rollout
-from ambient_policy.evaluation.worlds import make_worlds
 from ambient_policy.files import write_text
 from ambient_policy.policy import Policy
 from ambient_policy.settings import SolverSettings, from_json
-from ambient_policy.training.checkpoint import load_policy, load_settings
-from assemble import checkpoint_of
+from ambient_policy.training.checkpoint import declared_step, load_policy, load_settings
+from ambient_policy.training.loop import check_device
+from assemble import checkpoint_of, worlds_of
 from compose import register
 
 
@@ -34,11 +35,12 @@ class SolverChange:
 
     kind: Solver | None = None
     steps: int | None = None
+    spacing: Spacing | None = None
 
     def apply(self, trained: SolverSettings) -> SolverSettings:
         """The settings to sample with."""
-        steps = trained.steps if self.steps is None else self.steps
-        return SolverSettings(self.kind or trained.kind, steps)
+        changes = {key: value for key, value in vars(self).items() if value is not None}
+        return replace(trained, **changes)
 
 
 @dataclass
@@ -47,7 +49,7 @@ class EvaluateSettings:
 
     # folder of the run
     run: str = "???"
-    # step of the checkpoint; null = the run's last training step, declared before training
+    # step of the checkpoint; null = the one declared before training (training.declared)
     checkpoint: int | None = None
     # gymnasium id; null = the one the policy was trained for (no other is accepted)
     task: str | None = None
@@ -65,6 +67,8 @@ class EvaluateSettings:
     video_format: str = "mp4"
     # torch's threads
     threads: int = 2
+    # where the policy plans: cpu, cuda, cuda:1 ...
+    device: str = "cpu"
     # folder of the results; null = evaluation/ in the run
     out: str | None = None
 
@@ -79,10 +83,11 @@ register("evaluate_settings", EvaluateSettings)
 
 
 def step_asked(settings: EvaluateSettings) -> int:
-    """The checkpoint asked for, else the run's last step, which was declared before training."""
+    """The checkpoint asked for, else the one that was declared before training."""
     if settings.checkpoint is not None:
         return settings.checkpoint
-    return from_json(load_settings(checkpoint_of(Path(settings.run)))).training.steps
+    run = Path(settings.run)
+    return declared_step(run / "checkpoints", from_json(load_settings(checkpoint_of(run))))
 
 
 def load(settings: EvaluateSettings) -> Policy:
@@ -95,15 +100,16 @@ def load(settings: EvaluateSettings) -> Policy:
             "it there, or name a run of that task."
         )
     asked = policy.with_solver(settings.solver.apply(policy.spec.solver))
-    leading_levels(asked.levels, asked.spec.solver.steps)  # refuses steps that do not fit
-    return asked
+    asked.spec.solver.calls(asked.spec.noise)  # refuses a grid that does not fit
+    check_device(settings.device, "device")
+    return asked.to(settings.device)
 
 
 def fingerprint(policy: Policy) -> str:
     """16 hexadecimal digits of the weights: an evaluation belongs to these and no others."""
     digest = hashlib.sha256()
     for name, weight in sorted(policy.state_dict().items()):
-        digest.update(name.encode() + weight.numpy().tobytes())
+        digest.update(name.encode() + weight.cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
 
 
@@ -111,13 +117,14 @@ def evaluate(settings: EvaluateSettings, console: Console) -> list[EpisodeRecord
     """Episodes on the starts asked for; read back if they lie there already."""
     policy, trained = load(settings), from_json(load_settings(checkpoint_of(Path(settings.run))))
     folder = Path(settings.out or f"{settings.run}/evaluation")
+    solver = policy.spec.solver
     asked = {
         "checkpoint": step_asked(settings),
         "weights": fingerprint(policy),
         "first_seed": settings.first_seed,
         "episodes": settings.episodes,
         "seed": settings.seed,
-        "solver": [policy.spec.solver.kind.value, policy.spec.solver.steps],
+        "solver": [solver.kind.value, solver.steps, solver.spacing.value],
     }
     done = folder / "evaluation.json"
     if done.exists() and json.loads(done.read_text()) == asked:
@@ -125,7 +132,7 @@ def evaluate(settings: EvaluateSettings, console: Console) -> list[EpisodeRecord
     torch.set_num_threads(settings.threads)
     seeds = range(settings.first_seed, settings.first_seed + settings.episodes)
     count = min(settings.worlds, settings.episodes)
-    worlds = make_worlds(policy.spec.task, count, **policy.spec.task_kwargs)
+    worlds = worlds_of(policy.spec, trained.task, count)
     with Progress(console=console) as bar:
         task = bar.add_task(f"evaluating {settings.run}", total=settings.episodes)
         trajectories = rollout(

@@ -8,24 +8,27 @@ import numpy as np
 import torch
 
 from ambient_envs.layouts import ARENA, layout_walls
+from ambient_policy.batch import STATE
 from ambient_policy.evaluation.page import ArmResult, Denoising, Draws, Page
 from ambient_policy.evaluation.records import EpisodeRecord, read_motions
 from ambient_policy.seeding import generator
 from ambient_policy.settings import to_json
 from ambient_policy.tracking import read_rows
 from ambient_policy.training.checkpoint import load_policy
-from assemble import Parts, last_checkpoint
+from assemble import Parts, declared_checkpoint
 from runs import CompareSettings, Run
 
 
 def count_draws(parts: Parts) -> Draws:
-    """How often each source was drawn at each level: the training's own draws, made again."""
-    levels, names = parts.sampler.law.levels, parts.mixture.names
+    """How often each source was drawn near each of 100 levels: the training's own draws again."""
+    law, names = parts.sampler.law, parts.mixture.names
+    levels = np.unique(law.quantile((np.arange(100) + 0.5) / 100))
+    between = np.sqrt(levels[1:] * levels[:-1])
     counts = np.zeros((len(levels), len(names)), np.int64)
     for step in range(parts.settings.training.steps):
         draw = parts.sampler.draw(parts.settings.seed, step, parts.settings.training.batch)
-        place = np.searchsorted(levels, draw.sigma), parts.mixture.source_of_window(draw.window)
-        np.add.at(counts, place, 1)
+        source = parts.mixture.source_of_window(draw.window)
+        np.add.at(counts, (np.searchsorted(between, draw.sigma), source), 1)
     return Draws(levels, names, counts)
 
 
@@ -33,10 +36,10 @@ def denoise_one(
     run: Run, settings: CompareSettings, goal: tuple[float, ...] | None
 ) -> Denoising | None:
     """What the denoiser answers at every level, for the first chunk of the first start."""
-    policy, first_seed = load_policy(last_checkpoint(run.folder)), settings.first_seed
+    policy, first_seed = load_policy(declared_checkpoint(run.folder)), settings.first_seed
     path = [run.parts.spec.observation_names.index(name) for name in run.settings.task.path]
-    if len(run.parts.spec.action_names) != 2:
-        return None  # only planar chunks can be drawn
+    if len(run.parts.spec.action_names) != 2 or policy.spec.cameras:
+        return None  # only planar chunks can be drawn, and frames of an episode are not kept
     start = read_motions(run.folder / "evaluation" / "motions.npz")[first_seed].observations[0]
     history = np.repeat(start[None, None], policy.horizons.obs, axis=1).astype(np.float32)
     shape = (policy.noises, 1, policy.horizons.pred, 2)
@@ -44,7 +47,9 @@ def denoise_one(
         shape, dtype=np.float32
     )
     with torch.no_grad():
-        answers = [policy.decode(x0, history) for _, x0 in policy.trajectory(history, noise)]
+        observations = policy.observe({STATE: history})
+        origin = policy.origin(observations)
+        answers = [policy.decode(x0, origin) for _, x0 in policy.trajectory(observations, noise)]
     chunks = np.concatenate(answers)
     sigma = np.append(policy.solver_levels, 0.0)
     return Denoising(sigma, chunks, tuple(start[path].tolist()), goal)
@@ -71,7 +76,7 @@ def _arm(
         training={run.seed: read_rows(run.folder / "log.jsonl") for run in runs},
         draws=count_draws(first.parts),
         thresholds=thresholds,
-        solver_levels=load_policy(last_checkpoint(first.folder)).solver_levels.tolist(),
+        solver_levels=load_policy(declared_checkpoint(first.folder)).solver_levels.tolist(),
         denoising=denoise_one(first, settings, episodes[first.seed][0].goal),
         settings={run.seed: to_json(run.settings) for run in runs},
     )

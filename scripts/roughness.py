@@ -14,14 +14,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from ambient_datasets.windows import gather
+from ambient_datasets.windows import Windows
 from ambient_policy.batch import Draw
 from ambient_policy.evaluation.metrics import squared_jerk
 from ambient_policy.policy import Policy
 from ambient_policy.seeding import generator, torch_generator
 from ambient_policy.settings import from_json
 from ambient_policy.training.checkpoint import load_policy, load_settings
-from assemble import Parts, build, last_checkpoint
+from assemble import Parts, build, declared_checkpoint
 from compose import compose, register, run
 
 
@@ -42,13 +42,13 @@ register("roughness_settings", RoughnessSettings)
 def measure(policy: Policy, parts: Parts, window: np.ndarray, sigma: float) -> list[float]:
     """Root mean square error, jerk of the answer and of the data, at one level."""
     draw = Draw(window, np.full(len(window), sigma), np.zeros(len(window)))
-    batch = gather(parts.mixture, policy.horizons, draw, parts.settings.seed)
+    batch = Windows(parts.mixture, policy.horizons, parts.settings.seed).gather(draw)
     noise = torch.randn(batch.actions.shape, generator=torch_generator(0, "roughness"))
     origin = policy.origin(batch.observations)
-    noised = policy.action_map(batch.actions) - origin + sigma * noise
+    noised = policy.represent(batch.actions, origin) + sigma * noise
     with torch.no_grad():
         x0_hat = policy.denoise(noised, batch.sigma, policy.encode(batch.observations))
-    answer = policy.decode(x0_hat, batch.observations.numpy())
+    answer = policy.decode(x0_hat, origin)
     demonstrated, dt = batch.actions.numpy(), 1 / policy.spec.control_rate
     jerks = [np.mean([squared_jerk(c, dt) for c in chunks]) for chunks in (answer, demonstrated)]
     error = float(np.sqrt(np.mean((answer - demonstrated) ** 2)))
@@ -58,7 +58,7 @@ def measure(policy: Policy, parts: Parts, window: np.ndarray, sigma: float) -> l
 def main(overrides: Sequence[str]) -> None:
     """Compose, load, measure, print."""
     settings: RoughnessSettings = compose("roughness", overrides)
-    folder = last_checkpoint(Path(settings.run))
+    folder = declared_checkpoint(Path(settings.run))
     policy, parts = load_policy(folder), build(from_json(load_settings(folder)))
     unit = parts.settings.task.path_unit
     table = Table("source", "sigma", f"error [{unit}]", "jerk of answer", "jerk of data")
@@ -67,7 +67,7 @@ def main(overrides: Sequence[str]) -> None:
             parts.mixture.source_of_window(np.arange(len(parts.mixture))) == i
         )
         window = generator(settings.seed, "roughness", i).choice(of_source, settings.windows)
-        for sigma in policy.solver_levels[::-1]:
+        for sigma in np.unique(policy.solver_levels):
             error, answer, data = measure(policy, parts, window, float(sigma))
             table.add_row(name, f"{sigma:.3g}", f"{error:.3g}", f"{answer:.0f}", f"{data:.0f}")
     Console().print(table)

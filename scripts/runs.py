@@ -1,5 +1,6 @@
 """The runs of a comparison, and their trainings side by side."""
 
+import json
 import subprocess
 import sys
 import time
@@ -13,12 +14,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ambient_policy.errors import AmbientPolicyError, SettingsError
 from ambient_policy.settings import RunSettings
-from ambient_policy.tracking import read_rows
 from ambient_policy.training.checkpoint import steps_saved
 from assemble import Parts, refuse_other
 from compose import register
 
 TRAIN = Path(__file__).with_name("train.py")
+# of a log [bytes]
+LONGEST_ROW = 16_384
 
 
 @dataclass
@@ -90,11 +92,16 @@ class Run:
         saved = steps_saved(self.folder / "checkpoints")
         return refuse_other(self.folder, self.settings) and self.settings.training.steps in saved
 
-    @property
-    def steps_done(self) -> int:
-        """As far as its log tells."""
-        rows = read_rows(self.folder / "log.jsonl")
-        return int(rows[-1]["step"]) if rows else 0
+
+def steps_done(folder: Path) -> int:
+    """As far as the end of the log in a run's folder tells."""
+    path = folder / "log.jsonl"
+    if not path.exists():
+        return 0
+    with path.open("rb") as log:
+        log.seek(max(0, path.stat().st_size - LONGEST_ROW))
+        *whole, _ = log.read().split(b"\n")  # a last line may be half written
+    return int(json.loads(whole[-1])["step"]) if whole else 0
 
 
 def _train(run: Run) -> None:
@@ -118,7 +125,7 @@ def _watch(futures: Mapping[Run, "Future[None]"], bar: Progress) -> None:
     while True:
         finished = all(future.done() for future in futures.values())
         for run, task in tasks.items():
-            bar.update(task, completed=run.steps_done)
+            bar.update(task, completed=steps_done(run.folder))
         for future in futures.values():
             if future.done():
                 future.result()

@@ -1,22 +1,25 @@
 """Train one arm: ``python scripts/train.py experiment=maze arm=ambient seed=0``.
 
-Continues from the run's last checkpoint if there is one.
+Continues from the run's last checkpoint if there is one. Several processes train one run together:
+``torchrun --nproc-per-node 2 scripts/train.py experiment=maze``.
 """
 
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.progress import Progress
 
 from ambient_policy.files import held_alone, write_text
 from ambient_policy.settings import RunSettings, to_json
 from ambient_policy.tracking import Tracker
+from ambient_policy.training.distributed import World, join
 from ambient_policy.training.loop import begin, train
-from assemble import Parts, build, initial_policy, refuse_other
+from assemble import build, initial_policy, refuse_other
 from compose import compose, run
+from showing import describe, show
 
 
 def claim(folder: Path, settings: RunSettings) -> None:
@@ -26,36 +29,33 @@ def claim(folder: Path, settings: RunSettings) -> None:
     write_text(folder / "settings.json", json.dumps(to_json(settings), indent=1))
 
 
-def describe(parts: Parts, console: Console) -> None:
-    """One line per source: what it contributes."""
-    for row in parts.mixture.describe():
-        trust = parts.settings.sources[row.name].trust
-        console.print(
-            f"{row.name}: {row.episodes} episodes, {row.windows} windows, {row.hours:.2f} h, "
-            f"weight {row.probability:.1%}, {trust.value if trust else 'annotated'}"
-        )
+def work(settings: RunSettings, world: World) -> None:
+    """Build and train; the first process of the world alone writes and tells."""
+    folder, console = Path(settings.folder), Console(quiet=not world.leads)
+    parts = build(settings)
+    policy = initial_policy(parts)  # before the folder is claimed: refusals leave no trace
+    held_out, checkpoints = parts.held_out_batch(), folder / "checkpoints"
+    with ExitStack() as stack:
+        if world.leads:
+            claim(folder, settings)
+            stack.enter_context(held_alone(folder))
+        describe(parts, console)
+        state = begin(policy, settings, checkpoints)
+        done, steps = state.step, settings.training.steps
+        console.print(f"training {folder} from step {done} to {steps}")
+        rows = train(state, parts.batch_at, settings, checkpoints, held_out, world)
+        tell = stack.enter_context(Tracker(folder, settings, done)).write if world.leads else None
+        for row in show(rows, done, steps, console):
+            if tell is not None:
+                tell(row)
 
 
 def main(overrides: Sequence[str]) -> None:
-    """Compose, build, train."""
+    """Compose, join the other processes if there are any, train."""
     settings: RunSettings = compose("train", overrides)
     torch.set_num_threads(settings.training.threads)
-    folder, console = Path(settings.folder), Console()
-    parts = build(settings)
-    policy = initial_policy(parts)  # before the folder is claimed: refusals leave no trace
-    claim(folder, settings)
-    describe(parts, console)
-    state = begin(policy, settings, folder / "checkpoints")
-    console.print(f"training {folder} from step {state.step} to {settings.training.steps}")
-    with (
-        held_alone(folder),
-        Tracker(folder, settings, state.step) as tracker,
-        Progress(console=console) as bar,
-    ):
-        task = bar.add_task("training", total=settings.training.steps, completed=state.step)
-        for row in train(state, parts.batch_at, settings, folder / "checkpoints"):
-            tracker.write(row)
-            bar.update(task, completed=row["step"], description=f"loss {row['loss']:.5f}")
+    with join(settings.training) as world:
+        work(settings, world)
 
 
 if __name__ == "__main__":

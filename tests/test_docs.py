@@ -11,11 +11,13 @@ import pytest
 
 # Importing a script makes its settings known, as running it does.
 import annotate  # noqa: F401
+import benchmark  # noqa: F401
 import collect  # noqa: F401
 import compare  # noqa: F401
 import evaluate  # noqa: F401
 import roughness  # noqa: F401
 from compose import compose
+from sweeping import check_launcher, combinations, split
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -41,8 +43,14 @@ def test_commands_compose(command: str) -> None:
     _, script, *overrides = shlex.split(command)
     name = Path(script).stem
     assert (ROOT / script).exists()
-    if name != "benchmark":
-        compose(name, overrides)
+    if name == "sweep":
+        trainings, engine, evaluation = split(overrides)
+        check_launcher([change for change in engine if "ray" not in change])
+        compose("evaluate", ["run=any", *evaluation])
+        runs = combinations(trainings)
+        name, overrides = "train", runs[-1]
+        assert len(runs) > 1
+    compose(name, overrides)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

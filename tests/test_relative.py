@@ -1,4 +1,4 @@
-"""Actions counted from where the robot is: the same chunks, the same unit of noise."""
+"""Policies whose actions are counted from where the robot is."""
 
 from dataclasses import replace
 
@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from ambient_policy.actions import Representation
 from ambient_policy.batch import Batch
-from ambient_policy.errors import SettingsError
 from ambient_policy.horizons import Horizons
+from ambient_policy.networks.unet1d import UNet1d
 from ambient_policy.normalize import Affine, Normalizer
 from ambient_policy.policy import Policy, PolicySpec
-from ambient_policy.settings import NetworkSettings, NoiseSettings, SolverSettings
+from ambient_policy.settings import ActionSettings, NetworkSettings, NoiseSettings, SolverSettings
 
 ABSOLUTE = PolicySpec(
     task="toy",
@@ -28,12 +29,18 @@ ABSOLUTE = PolicySpec(
     network=NetworkSettings(widths=[8, 16], embedding=8),
     solver=SolverSettings(),
 )
-RELATIVE = replace(ABSOLUTE, relative_to=("x", "y"))
+RELATIVE = replace(
+    ABSOLUTE,
+    actions=ActionSettings(Representation.relative, ["x", "y"]),
+    normalizer=replace(ABSOLUTE.normalizer, actions=Affine((0.0, 0.0), (2.5, 4.0))),
+)
+DELTA = replace(RELATIVE, actions=ActionSettings(Representation.delta, ["x", "y"]))
 
 
 def silenced(spec: PolicySpec) -> Policy:
     """A policy of x0 prediction whose network answers 0."""
     policy = Policy(spec)
+    assert isinstance(policy.network, UNet1d)
     for weight in policy.network.last[-1].parameters():
         weight.data.zero_()
     return policy
@@ -42,28 +49,26 @@ def silenced(spec: PolicySpec) -> Policy:
 def test_a_network_that_answers_zero_stays_where_it_is() -> None:
     history = np.array([[[9, 1, 1], [9, 2, 3]], [[9, 0, 0], [9, 4, -1]]], np.float32)
     noise = np.ones((1, 2, 4, 2), np.float32)
-    chunk = silenced(RELATIVE).plan(history, noise)
-    np.testing.assert_allclose(chunk, np.repeat(history[:, -1:, 1:], 4, axis=1), atol=1e-6)
-    centre = silenced(ABSOLUTE).plan(history, noise)
+    for spec in (RELATIVE, DELTA):
+        chunk = silenced(spec).plan({"state": history}, noise)
+        np.testing.assert_allclose(chunk, np.repeat(history[:, -1:, 1:], 4, axis=1), atol=1e-6)
+    centre = silenced(ABSOLUTE).plan({"state": history}, noise)
     np.testing.assert_allclose(centre, np.broadcast_to([2.5, 0.0], (2, 4, 2)), atol=1e-6)
 
 
 def test_the_loss_measures_the_way_from_here_in_the_unit_of_the_actions() -> None:
     here, way = torch.tensor([[[9.0, 1.0, 2.0]]]), torch.tensor([1.0, -2.0])
     batch = Batch(
-        observations=here.repeat(1, 2, 1),
+        observations={"state": here.repeat(1, 2, 1)},
         actions=(here[0, 0, 1:] + way).repeat(1, 4, 1),
         kept_noise=torch.zeros(1, 4, 2),
         sigma=torch.tensor([0.5]),
         sigma_trust=torch.zeros(1),
         is_pad=torch.zeros(1, 4, dtype=torch.bool),
+        crop=torch.zeros(1, 2),
     )
     loss = silenced(RELATIVE).loss(batch, torch.zeros(1, 4, 2))
-    assert loss.item() == pytest.approx(((1 / 2.5) ** 2 + (2 / 4) ** 2) / 2)
-
-
-def test_refusals() -> None:
-    with pytest.raises(SettingsError, match=r"unknown observation in relative_to 'z'; known: goal"):
-        replace(ABSOLUTE, relative_to=("x", "z"))
-    with pytest.raises(SettingsError, match=r"relative_to = \['x'\] must name one observation for"):
-        replace(ABSOLUTE, relative_to=("x",))
+    every_step = ((1 / 2.5) ** 2 + (2 / 4) ** 2) / 2
+    assert loss.item() == pytest.approx(every_step)
+    loss = silenced(DELTA).loss(batch, torch.zeros(1, 4, 2))
+    assert loss.item() == pytest.approx(every_step / 4)  # the way is gone in the first of 4 steps

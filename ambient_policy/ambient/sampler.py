@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from ambient_policy.ambient.admission import Admission
 from ambient_policy.batch import Draw
-from ambient_policy.diffusion.noise import Sigma, UniformOverLevels
+from ambient_policy.diffusion.law import Law
+from ambient_policy.diffusion.noise import Sigma
 from ambient_policy.errors import SettingsError
 from ambient_policy.seeding import generator
 
@@ -73,7 +74,7 @@ class Sampler:
     starts: Integers
     lengths: Integers
     window_weight: Sigma
-    law: UniformOverLevels
+    law: Law
     _above: _Band = field(init=False, repr=False)
     _below: _Band = field(init=False, repr=False)
 
@@ -92,11 +93,11 @@ class Sampler:
     def _check_coverage(self) -> None:
         low = -self._below.key[0] if len(self._below.key) else 0.0
         high = self._above.key[0] if len(self._above.key) else np.inf
-        missing = self.law.covered(low, high)
-        if low <= high and len(missing):
+        missing = self.law.probability(low, high) if low <= high else 0.0
+        if missing > 0:
             raise SettingsError(
-                f"no episode may teach sigma in [{low:g}, {high:g}]: {len(missing)} levels of "
-                f"training, from {missing[0]:.4g} to {missing[-1]:.4g}, have nobody. "
+                f"no episode may teach sigma in [{low:g}, {high:g}], where {missing:.2%} of the "
+                "noise levels of training lie. "
                 "Lower a sigma_min, raise a sigma_max, or trust one source everywhere."
             )
 

@@ -20,7 +20,9 @@ def ambient_target(x_trust: Tensor, x_sigma: Tensor, sigma: Tensor, sigma_trust:
     return (x_trust - r * x_sigma) / (1 - r)
 
 
-def error_weight(prediction: Prediction, sigma: Tensor, min_snr: float | None) -> Tensor:
+def error_weight(
+    prediction: Prediction, sigma: Tensor, sigma_data: float, min_snr: float | None
+) -> Tensor:
     """w of the squared error of D, (B,1,1).
 
     1 / c_out^2, which makes it the plain error of what the network estimates; or min(1/sigma^2,
@@ -28,7 +30,7 @@ def error_weight(prediction: Prediction, sigma: Tensor, min_snr: float | None) -
     most of the error cannot be learned, then count less.
     """
     if min_snr is None:
-        return coefficients(prediction, sigma).c_out ** -2
+        return coefficients(prediction, sigma, sigma_data).c_out ** -2
     return torch.clamp(sigma**-2, max=min_snr)[:, None, None]
 
 
@@ -40,6 +42,7 @@ def denoising_loss(
     sigma_trust: Tensor,
     weight: Tensor,
     mask: Tensor,
+    count: Tensor | None = None,
 ) -> Tensor:
     """Mean over the chunk steps that count of the weighted squared error; a scalar.
 
@@ -50,7 +53,9 @@ def denoising_loss(
         sigma: (B,); sigma_trust: (B,), 0 <= sigma_trust < sigma.
         weight: (B,1,1), of ``error_weight``.
         mask: (B,Tp) bool, false where a step is not to be learned.
+        count: of steps to divide by; None is the number that count here. Where these draws are a
+            part of a batch, the number in the whole: the losses of its parts add up to its own.
     """
     target = ambient_target(x_trust, x_sigma, sigma, sigma_trust)
     error = (weight * (x0_hat - target) ** 2).mean(dim=-1)
-    return torch.where(mask, error, 0).sum() / mask.sum()
+    return torch.where(mask, error, 0).sum() / (mask.sum() if count is None else count)

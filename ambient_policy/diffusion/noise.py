@@ -1,12 +1,13 @@
-"""Noise levels: one coordinate (sigma), its conversions, and the grid that training draws from.
+"""Noise levels: one coordinate (sigma), its conversions, and the schedules of DDPM.
 
 sigma is variance-exploding, in units of normalised action: x_sigma = x0 + sigma eps. This file
-alone knows the other coordinates.
+alone knows the other coordinates; each is a bijection, its ends (sigma = 0 and inf) included.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,33 +18,54 @@ Sigma = NDArray[np.float64]
 
 
 def vp_from_sigma(sigma: Sigma) -> Sigma:
-    """sigma_VP = sigma / sqrt(1 + sigma^2), in [0, 1)."""
-    return sigma / np.sqrt(1 + sigma**2)
+    """sigma_VP = sigma / sqrt(1 + sigma^2), in [0, 1]."""
+    with np.errstate(divide="ignore"):
+        return 1 / np.hypot(1, 1 / np.asarray(sigma, np.float64))
 
 
 def sigma_from_vp(vp: Sigma) -> Sigma:
     """The inverse of ``vp_from_sigma``: sigma = s / sqrt(1 - s^2)."""
-    return vp / np.sqrt(1 - vp**2)
+    vp = np.asarray(vp, np.float64)
+    with np.errstate(divide="ignore"):
+        return vp / np.sqrt((1 - vp) * (1 + vp))
 
 
 def flow_from_sigma(sigma: Sigma) -> Sigma:
-    """Flow time tau = sigma / (1 + sigma), in [0, 1)."""
-    return sigma / (1 + sigma)
+    """Flow time tau = sigma / (1 + sigma), in [0, 1]: x_tau = (1 - tau) x0 + tau eps."""
+    with np.errstate(divide="ignore"):
+        return 1 / (1 + 1 / np.asarray(sigma, np.float64))
 
 
 def sigma_from_flow(flow: Sigma) -> Sigma:
-    """The inverse of ``flow_from_sigma``."""
-    return flow / (1 - flow)
+    """The inverse of ``flow_from_sigma``: sigma = tau / (1 - tau)."""
+    flow = np.asarray(flow, np.float64)
+    with np.errstate(divide="ignore"):
+        return flow / (1 - flow)
 
 
 def log_snr_from_sigma(sigma: Sigma) -> Sigma:
-    """log-SNR = -2 ln sigma."""
-    return -2 * np.log(sigma)
+    """log-SNR = -2 ln sigma, in [-inf, inf]; it falls as sigma rises."""
+    with np.errstate(divide="ignore"):
+        return -2 * np.log(sigma)
 
 
 def sigma_from_log_snr(log_snr: Sigma) -> Sigma:
     """The inverse of ``log_snr_from_sigma``."""
-    return np.exp(-log_snr / 2)
+    return np.exp(-np.asarray(log_snr, np.float64) / 2)
+
+
+def step_from_sigma(sigma: Sigma, levels: Sigma) -> Sigma:
+    """The step of a schedule (K,) at sigma, in [0, K-1], linear in ln sigma; nan outside."""
+    with np.errstate(divide="ignore"):
+        logs = np.log(sigma), np.log(levels)
+    return np.interp(*logs, np.arange(len(levels)), left=np.nan, right=np.nan)
+
+
+def sigma_from_step(step: Sigma, levels: Sigma) -> Sigma:
+    """The inverse of ``step_from_sigma``; at a whole step exactly its level."""
+    whole = np.floor(step).astype(np.int64)
+    above = levels[np.minimum(whole + 1, len(levels) - 1)]
+    return levels[whole] * (above / levels[whole]) ** (step - whole)
 
 
 class Schedule(Enum):
@@ -73,38 +95,54 @@ def ddpm_levels(schedule: Schedule, steps: int) -> Sigma:
     return np.sqrt((1 - alpha_bar) / alpha_bar)
 
 
-@dataclass(frozen=True)
-class UniformOverLevels:
-    """The training law of sigma: each level equally often.
+class Coordinate(NamedTuple):
+    """A way to name a noise level: two functions, inverse to each other, and its range."""
 
-    Attributes:
-        levels: (K,) rising, > 0.
-    """
-
-    levels: Sigma
-
-    def __post_init__(self) -> None:
-        if len(self.levels) == 0 or (self.levels <= 0).any() or (np.diff(self.levels) <= 0).any():
-            raise SettingsError("a law of sigma needs at least one level, positive and rising.")
-
-    def draw(self, generator: np.random.Generator, count: int) -> Sigma:
-        """(count,) independent noise levels."""
-        return self.levels[generator.integers(len(self.levels), size=count)]
-
-    def covered(self, low: float, high: float) -> Sigma:
-        """The levels with low <= sigma <= high."""
-        return self.levels[(self.levels >= low) & (self.levels <= high)]
+    from_sigma: Callable[[Sigma], Sigma]
+    to_sigma: Callable[[Sigma], Sigma]
+    low: float
+    high: float
 
 
-def as_table(levels: Sigma) -> list[dict[str, Any]]:
-    """One row per level with every coordinate, for people who think in another one."""
-    columns = {
-        "sigma": levels,
-        "vp": vp_from_sigma(levels),
-        "flow": flow_from_sigma(levels),
-        "log_snr": log_snr_from_sigma(levels),
+def coordinates(levels: Sigma) -> dict[str, Coordinate]:
+    """Every coordinate by name; steps are those of the schedule with these levels (K,)."""
+    step = partial(step_from_sigma, levels=levels), partial(sigma_from_step, levels=levels)
+    return {
+        "ve": Coordinate(np.asarray, np.asarray, 0.0, np.inf),
+        "vp": Coordinate(vp_from_sigma, sigma_from_vp, 0.0, 1.0),
+        "flow": Coordinate(flow_from_sigma, sigma_from_flow, 0.0, 1.0),
+        "log_snr": Coordinate(log_snr_from_sigma, sigma_from_log_snr, -np.inf, np.inf),
+        "step": Coordinate(*step, 0.0, len(levels) - 1.0),
     }
-    return [
-        {"step": k, **{name: float(values[k]) for name, values in columns.items()}}
-        for k in range(len(levels))
-    ]
+
+
+def as_table(sigma: Sigma, levels: Sigma) -> list[dict[str, float]]:
+    """One row per sigma (n,) with every coordinate, for people who think in another one."""
+    columns = {name: c.from_sigma(sigma) for name, c in coordinates(levels).items()}
+    return [{name: float(column[i]) for name, column in columns.items()} for i in range(len(sigma))]
+
+
+def resolve_sigma(setting: str, given: Any, levels: Sigma) -> float:
+    """A noise level that a config may give as a number (sigma) or in any coordinate.
+
+    Args:
+        setting: its name, for messages.
+        given: a number, or a mapping of one coordinate to a number: {vp: 0.074}, {step: 3} ..
+        levels: (K,) of the schedule that steps belong to.
+
+    Raises:
+        SettingsError: naming the setting, what was given and what is allowed.
+    """
+    entry = given if isinstance(given, Mapping) else {"ve": given}
+    known = coordinates(levels)
+    if len(entry) != 1 or next(iter(entry)) not in known:
+        raise SettingsError(
+            f"{setting} = {given}: give sigma as a number, or one of {', '.join(known)} with its "
+            "value, e.g. {vp: 0.074} or {step: 3}."
+        )
+    ((name, value),) = entry.items()
+    low, high = known[name].low, known[name].high
+    if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
+        what = {"ve": "sigma"}.get(name, name)
+        raise SettingsError(f"{setting} = {given}: {what} is a number from {low:g} to {high:g}.")
+    return float(known[name].to_sigma(np.array(value, np.float64)))

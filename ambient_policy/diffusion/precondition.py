@@ -1,16 +1,19 @@
-"""What the network is asked for (eps, x0 or v), expressed as a preconditioning of one denoiser.
+"""What the network is asked for, expressed as a preconditioning of one denoiser.
 
 D(x_sigma; sigma) = c_skip x + c_out F(c_in x, c_noise)        Karras et al. 2022, eq. 7
 
-With the VP image of the noised chunk, alpha = 1/sqrt(1 + sigma^2), s = sigma alpha, c_in = alpha:
+With alpha = 1/sqrt(1 + sigma^2), so that alpha x is the VP image of the noised chunk; tau =
+sigma / (1 + sigma), so that x / (1 + sigma) is its flow image; and beta^2 = sigma^2 + sigma_data^2:
 
-==========  ===========================  ======  =========
-prediction  F estimates                  c_skip  c_out
-==========  ===========================  ======  =========
-x0          x0                           0       1
-eps         eps = (x - x0) / sigma       1       -sigma
-v           v = alpha eps - s x0         alpha^2 -s
-==========  ===========================  ======  =========
+==========  ==========================  ====================  ======================  ===========
+prediction  F estimates                 c_skip                c_out                   c_in
+==========  ==========================  ====================  ======================  ===========
+x0          x0                          0                     1                       alpha
+eps         eps = (x - x0) / sigma      1                     -sigma                  alpha
+v           alpha eps - sigma alpha x0  alpha^2               -sigma alpha            alpha
+edm         (x0 - c_skip x) / c_out     sigma_data^2/beta^2   sigma sigma_data/beta   1/beta
+flow        u = eps - x0                1/(1 + sigma)         -tau                    1/(1 + sigma)
+==========  ==========================  ====================  ======================  ===========
 
 The mean squared error of F is then w ||D - x0||^2 with w = 1 / c_out^2.
 """
@@ -28,6 +31,8 @@ class Prediction(Enum):
     x0 = "x0"
     eps = "eps"
     v = "v"
+    edm = "edm"
+    flow = "flow"
 
 
 class Coefficients(NamedTuple):
@@ -38,17 +43,21 @@ class Coefficients(NamedTuple):
     c_in: Tensor
 
 
-def coefficients(prediction: Prediction, sigma: Tensor) -> Coefficients:
-    """The table above at sigma (B,)."""
+def coefficients(prediction: Prediction, sigma: Tensor, sigma_data: float) -> Coefficients:
+    """The table above at sigma (B,); sigma_data, the deviation of the data, is for edm alone."""
     sigma = sigma[:, None, None]
-    alpha = (1 + sigma**2).rsqrt()
-    one = torch.ones_like(sigma)
-    c_skip, c_out = {
-        Prediction.x0: (0 * one, one),
-        Prediction.eps: (one, -sigma),
-        Prediction.v: (alpha**2, -sigma * alpha),
-    }[prediction]
-    return Coefficients(c_skip, c_out, alpha)
+    if prediction is Prediction.flow:
+        c_in = 1 / (1 + sigma)
+        return Coefficients(c_in, -sigma * c_in, c_in)
+    if prediction is Prediction.edm:
+        c_in = (sigma**2 + sigma_data**2).rsqrt()
+        return Coefficients((sigma_data * c_in) ** 2, sigma * sigma_data * c_in, c_in)
+    alpha, one = (1 + sigma**2).rsqrt(), torch.ones_like(sigma)
+    if prediction is Prediction.x0:
+        return Coefficients(0 * one, one, alpha)
+    if prediction is Prediction.eps:
+        return Coefficients(one, -sigma, alpha)
+    return Coefficients(alpha**2, -sigma * alpha, alpha)
 
 
 def c_noise(sigma: Tensor) -> Tensor:

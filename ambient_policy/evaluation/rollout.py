@@ -5,7 +5,7 @@ rounding of a network that multiplies batches of different sizes.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +14,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from ambient_policy import seeding
+from ambient_policy.batch import STATE
 from ambient_policy.errors import SettingsError
 from ambient_policy.evaluation.trajectory import Recording, Trajectory
 from ambient_policy.evaluation.worlds import Worlds, check_spaces
@@ -33,8 +34,10 @@ class Planner(Protocol):
         """K, standard normal chunks one plan consumes (1 for DDIM)."""
         ...
 
-    def plan(self, history: NDArray[np.float32], noise: NDArray[np.float32]) -> NDArray[np.float32]:
-        """History (W,To,O) and noise (K,W,Tp,A) -> actions (W,Tp,A), in the world's units."""
+    def plan(
+        self, history: Mapping[str, NDArray[Any]], noise: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Histories (W,To,...) by part and noise (K,W,Tp,A) -> actions (W,Tp,A), in their units."""
         ...
 
 
@@ -80,8 +83,9 @@ def _run_group(
     """Episodes side by side; worlds left over run along unrecorded on a copy of the last seed."""
     spare = worlds.num_envs - len(seeds)
     observations, infos = worlds.reset(seed=seeds + seeds[-1:] * spare)  # type: ignore[arg-type]
-    recording = Recording(seeds, observations, infos)
-    history = np.repeat(observations[:, None], policy.horizons.obs, axis=1)
+    parts = _parts(observations)
+    recording = Recording(seeds, parts[STATE], infos)
+    history = {name: np.stack([part] * policy.horizons.obs, 1) for name, part in parts.items()}
     plan = _resting(worlds, policy.horizons.pred)
     running = len(seeds)
     for step in range(max_steps):
@@ -91,8 +95,9 @@ def _run_group(
         if recording.live.any():
             actions = plan[:, within]
             observations, *outcome = worlds.step(actions)
-            recording.add(actions, observations, *outcome)
-            history = np.concatenate([history[:, 1:], observations[:, None]], axis=1)
+            parts = _parts(observations)
+            recording.add(actions, parts[STATE], *outcome)
+            history = {name: _shift(history[name], part) for name, part in parts.items()}
         if step == max_steps - 1:
             recording.stop()
         running = _tell(progress, running, int(recording.live.sum()))
@@ -101,10 +106,25 @@ def _run_group(
     return recording.trajectories()
 
 
+def _parts(observations: Any) -> dict[str, NDArray[Any]]:
+    """Named parts (W,...): of a Box the state alone."""
+    return observations if isinstance(observations, dict) else {STATE: observations}
+
+
+def _as_taught(part: NDArray[Any]) -> NDArray[Any]:
+    """Images stay bytes, all else becomes float32."""
+    return part if part.dtype == np.uint8 else part.astype(np.float32)
+
+
+def _shift(history: NDArray[Any], part: NDArray[Any]) -> NDArray[Any]:
+    """(W,To,...) one control step later."""
+    return np.concatenate([history[:, 1:], part[:, None]], axis=1)
+
+
 def _replan(
     policy: Planner,
     plan: NDArray[Any],
-    history: NDArray[Any],
+    history: dict[str, NDArray[Any]],
     recording: Recording,
     worlds: Worlds,
     seed: int,
@@ -123,7 +143,7 @@ def _replan(
         axis=1,
     )
     start = time.perf_counter()
-    planned = policy.plan(history[live].astype(np.float32), noise)
+    planned = policy.plan({name: _as_taught(part[live]) for name, part in history.items()}, noise)
     recording.planned(time.perf_counter() - start)
     _check_plan(planned.shape, (len(live), *plan.shape[1:]))
     finite = np.isfinite(planned[:, : policy.horizons.act]).all(axis=(1, 2))
@@ -167,7 +187,8 @@ def _check(worlds: Worlds, seeds: Sequence[int], max_steps: int) -> None:
         )
     if max_steps < 1:
         raise SettingsError(f"max_steps = {max_steps}, but an episode needs at least 1 step.")
-    check_spaces(getattr(worlds.spec, "id", type(worlds).__name__), worlds)
+    name = getattr(worlds.spec, "id", type(worlds).__name__)
+    check_spaces(name, worlds.single_action_space, worlds.single_observation_space)
 
 
 def _check_plan(planned: tuple[int, ...], needed: tuple[int, ...]) -> None:

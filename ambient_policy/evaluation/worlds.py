@@ -1,20 +1,29 @@
-"""Many worlds of one Gymnasium id as one vector environment in which ended worlds hold still."""
+"""Many worlds of one Gymnasium id as one vector environment in which ended worlds hold still.
 
+What a world shows is a Box, the state part alone, or a Dict; the parts of a Dict that a policy sees
+are picked out and named as the policy names them.
+"""
+
+import copy
 import difflib
 import importlib
 import importlib.util
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
-from gymnasium.spaces import Box
-from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.spaces import Box, Dict, Space
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorObservationWrapper
+from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from ambient_policy.batch import STATE
 from ambient_policy.errors import SettingsError, unknown
 
 Worlds = VectorEnv[Any, Any, Any]
+ONLY_STATE: Mapping[str, str] = {STATE: STATE}
 
 
 class HoldAfterEnd(gymnasium.Wrapper[Any, Any, Any, Any]):
@@ -39,9 +48,14 @@ class HoldAfterEnd(gymnasium.Wrapper[Any, Any, Any, Any]):
         if self._held is not None:
             return self._held, 0.0, False, False, {}
         observation, reward, terminated, truncated, info = self.env.step(action)
-        if terminated or truncated or not np.isfinite(observation).all():
-            self._held = np.array(observation)
+        if terminated or truncated or not _is_finite(observation):
+            self._held = copy.deepcopy(observation)
         return observation, float(reward), terminated, truncated, info
+
+
+def _is_finite(observation: Any) -> bool:
+    parts = observation.values() if isinstance(observation, dict) else (observation,)
+    return all(bool(np.isfinite(part).all()) for part in parts)
 
 
 class HeldWorlds(SyncVectorEnv):
@@ -61,7 +75,29 @@ class HeldWorlds(SyncVectorEnv):
         return super().step(actions)
 
 
-def make_worlds(env_id: str, num_envs: int, **kwargs: Any) -> Worlds:
+class NamedParts(VectorObservationWrapper):
+    """Worlds with a Dict space, showing some of its parts under the policy's names.
+
+    Args:
+        worlds: the worlds.
+        parts: name of the part -> its key in the space.
+    """
+
+    def __init__(self, worlds: Worlds, parts: Mapping[str, str]) -> None:
+        super().__init__(worlds)
+        self._parts = dict(parts)
+        space: Any = worlds.single_observation_space
+        self.single_observation_space = Dict({name: space[key] for name, key in parts.items()})
+        self.observation_space = batch_space(self.single_observation_space, worlds.num_envs)
+
+    def observations(self, observations: Any) -> dict[str, NDArray[Any]]:
+        """The parts (W,...)."""
+        return {name: observations[key] for name, key in self._parts.items()}
+
+
+def make_worlds(
+    env_id: str, num_envs: int, parts: Mapping[str, str] = ONLY_STATE, **kwargs: Any
+) -> Worlds:
     """``num_envs`` worlds of a registered id: its own batched twin, or single worlds in turn.
 
     The twin is taken when the id has a ``vector_entry_point`` whose autoreset is disabled.
@@ -69,6 +105,8 @@ def make_worlds(env_id: str, num_envs: int, **kwargs: Any) -> Worlds:
     Args:
         env_id: a Gymnasium id, or "package:id" to import the package that registers it.
         num_envs: W, worlds stepped together.
+        parts: what is seen of a Dict observation, by the key it has there: "state" (O,) and
+            pictures (H,W,3) uint8. A Box observation is the state itself.
         kwargs: handed to the environment.
 
     Raises:
@@ -79,11 +117,12 @@ def make_worlds(env_id: str, num_envs: int, **kwargs: Any) -> Worlds:
     spec = find_spec(env_id)
     worlds = _batched_twin(spec, num_envs, **kwargs) or HeldWorlds(spec.id, num_envs, **kwargs)
     try:
-        check_spaces(spec.id, worlds)
+        check_spaces(spec.id, worlds.single_action_space, worlds.single_observation_space, parts)
     except SettingsError:
         worlds.close()
         raise
-    return worlds
+    is_dict = isinstance(worlds.single_observation_space, Dict)
+    return NamedParts(worlds, parts) if is_dict else worlds
 
 
 def find_spec(env_id: str) -> EnvSpec:
@@ -138,21 +177,79 @@ def _batched_twin(spec: EnvSpec, num_envs: int, **kwargs: Any) -> Worlds | None:
     return None
 
 
-def check_spaces(name: str, worlds: Worlds) -> None:
-    """Refuse worlds whose spaces are not one-dimensional boxes.
+def check_spaces(
+    name: str, action: Space[Any], observation: Space[Any], parts: Mapping[str, str] = ONLY_STATE
+) -> None:
+    """Refuse a world whose actions are no vectors, or that does not show these parts.
+
+    Args:
+        name: of the world, for the message.
+        action, observation: its spaces, of a single world.
+        parts: as in ``make_worlds``.
 
     Raises:
         SettingsError: naming the space and what is needed.
     """
-    action, observation = worlds.single_action_space, worlds.single_observation_space
     if not isinstance(action, Box) or len(action.shape) != 1:
         raise SettingsError(
             f"environment '{name}' takes actions in {action}, but action chunks need a "
             "one-dimensional Box (A,): use an environment with continuous actions."
         )
-    if not isinstance(observation, Box) or len(observation.shape) != 1:
+    if not isinstance(observation, Dict):
+        _check_state(f"environment '{name}' observes", observation)
+        pictures = sorted(set(parts) - {STATE})
+        if pictures:
+            raise SettingsError(
+                f"environment '{name}' shows no '{pictures[0]}', only a state; ask it for its "
+                "cameras, e.g. +task.kwargs.cameras=[top] (gym_pusht: "
+                "task.kwargs.obs_type=pixels_agent_pos)."
+            )
+        return
+    for part, key in parts.items():
+        if key not in observation.spaces:
+            raise SettingsError(
+                f"{unknown(f'part of what environment {name!r} observes:', key, observation)} Say "
+                f"which of them is the policy's '{part}': +task.observation.{part}=..."
+            )
+        of = f"the part '{key}' of environment '{name}' lies in"
+        (_check_state if part == STATE else _check_picture)(of, observation[key])
+
+
+def check_shapes(worlds: Worlds, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuse worlds whose parts have other shapes than a policy learned from.
+
+    Args:
+        worlds: from ``make_worlds``.
+        shapes: of the parts the policy sees: "state" (O,), pictures (H,W,3).
+
+    Raises:
+        SettingsError: naming the part and both shapes.
+    """
+    space: Any = worlds.single_observation_space
+    name = getattr(worlds.spec, "id", type(worlds).__name__)
+    for part, learned in shapes.items():
+        shown = (space[part] if isinstance(space, Dict) else space).shape
+        if shown != tuple(learned):
+            raise SettingsError(
+                f"environment '{name}' shows '{part}' in shape {shown}, but the demonstrations "
+                f"have {tuple(learned)}: make the world as it was demonstrated (task.kwargs, e.g. "
+                "image_size), or demonstrate in this one."
+            )
+
+
+def _check_state(what: str, space: Space[Any]) -> None:
+    if not isinstance(space, Box) or len(space.shape) != 1:
         raise SettingsError(
-            f"environment '{name}' observes {observation}, but a one-dimensional Box (O,) is "
-            "needed: choose its state observation, or wrap it in "
-            "gymnasium.wrappers.FlattenObservation under an id of your own."
+            f"{what} {space}, but a one-dimensional Box (O,) is needed: choose its state "
+            "observation, or wrap it in gymnasium.wrappers.FlattenObservation under an id of your "
+            "own."
+        )
+
+
+def _check_picture(what: str, space: Space[Any]) -> None:
+    picture = isinstance(space, Box) and space.dtype == np.uint8 and len(space.shape) == 3
+    if not picture or space.shape[2] != 3:  # type: ignore[index]
+        raise SettingsError(
+            f"{what} {space}, but a picture, a Box (H,W,3) of uint8, is needed: choose another "
+            "part, or wrap the environment under an id of your own."
         )

@@ -13,6 +13,8 @@ from ambient_policy.settings.data import (
     TunedSettings,
 )
 from ambient_policy.settings.model import (
+    ActionSettings,
+    EncoderSettings,
     NetworkSettings,
     NoiseSettings,
     SolverSettings,
@@ -23,19 +25,26 @@ from ambient_policy.settings.run import (
     to_json,
 )
 from ambient_policy.settings.training import (
+    Declared,
     LossSettings,
+    Precision,
     TrackingSettings,
     TrainingSettings,
+    ValidationSettings,
     WandbMode,
 )
 
 __all__ = [
+    "ActionSettings",
     "BoundsSettings",
+    "Declared",
+    "EncoderSettings",
     "LossSettings",
     "NetworkSettings",
     "NoiseSettings",
     "NormalizerKind",
     "NormalizerSettings",
+    "Precision",
     "RunSettings",
     "SolverSettings",
     "SourceSettings",
@@ -44,6 +53,7 @@ __all__ = [
     "TrainingSettings",
     "Trust",
     "TunedSettings",
+    "ValidationSettings",
     "WandbMode",
     "from_json",
     "to_json",

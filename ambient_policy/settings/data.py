@@ -2,9 +2,15 @@
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import PlainSerializer
 
 from ambient_policy.settings.checks import require
+
+# sigma [normalised action], or a mapping of one coordinate to it: {vp: 0.074}, {flow: 0.07},
+# {log_snr: 5.2}, {step: 3} of the schedule. Checked settings hold sigma; Any is for omegaconf.
+Threshold = Annotated[Any, PlainSerializer(lambda sigma: sigma, return_type=float | None)]
 
 
 class Trust(Enum):
@@ -50,6 +56,9 @@ class TaskSettings:
     id: str = "ambient_envs/Maze-v0"
     # keyword arguments of the environment
     kwargs: dict[str, Any] = field(default_factory=dict)
+    # of a Dict observation: part of the policy's observation (state, a camera) -> its key there,
+    # where the two differ
+    observation: dict[str, str] = field(default_factory=dict)
     # names of the two observation dimensions that are the executed path
     path: list[str] = field(default_factory=list)
     # unit of those two, for titles
@@ -69,16 +78,23 @@ class SourceSettings:
     path: str = ""
     # what it is; null is allowed only for annotated stores and then means annotated
     trust: Trust | None = None
-    # for trust = bounds, and only then [normalised action]
-    sigma_min: float | None = None
-    sigma_max: float | None = None
+    # for trust = bounds, and only then
+    sigma_min: Threshold = None
+    sigma_max: Threshold = None
     # share of the mixture; null for all sources = as many as they have windows
     weight: float | None = None
     # use only the first so many episodes; null = all
     max_episodes: int | None = None
+    # share of those episodes that no step teaches, for training.validation; the same ones for
+    # every arm and training seed
+    held_out: float = 0.0
     # of diffusion_policy's stores: keys that make up the observation, and the action's
     observation_keys: list[str] = field(default_factory=lambda: ["state"])
     action_key: str = "action"
+    # of diffusion_policy's stores: which columns of the observation are taken; null = all
+    observation_columns: list[int] | None = None
+    # of diffusion_policy's stores: key of the frames by the name their camera is to have
+    cameras: dict[str, str] = field(default_factory=dict)
     # for stores that carry no attributes of their own (diffusion_policy): names, units, rate
     attributes: dict[str, Any] | None = None
 
@@ -87,9 +103,9 @@ class SourceSettings:
 class TunedSettings:
     """Numbers that arms refer to; tune them on other starts than those reported."""
 
-    # suboptimal episodes teach sigma > sigma_min [normalised action]
-    sigma_min: float = 0.0
+    # suboptimal episodes teach sigma > sigma_min
+    sigma_min: Threshold = 0.0
     # and, with locality, sigma < sigma_max
-    sigma_max: float = 0.0
+    sigma_max: Threshold = 0.0
     # reweighted cotraining: weight of the trusted source against 1 for the suboptimal
     trusted_weight: float = 1.0

@@ -1,33 +1,108 @@
 """What is trained and sampled: noise levels, network, solver."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ambient_policy.diffusion.noise import Schedule
+from ambient_policy.actions import Representation
+from ambient_policy.batch import STATE
+from ambient_policy.diffusion.grid import Spacing, solver_grid
+from ambient_policy.diffusion.law import ContinuousLaw, Law, LawKind, UniformOverLevels
+from ambient_policy.diffusion.noise import Schedule, Sigma, ddpm_levels
 from ambient_policy.diffusion.precondition import Prediction
-from ambient_policy.diffusion.solve import Solver
+from ambient_policy.diffusion.solve import Call, Solver, solver_calls
+from ambient_policy.errors import unknown
 from ambient_policy.networks.unet1d import check_network
 from ambient_policy.settings.checks import require
+
+
+@dataclass
+class ActionSettings:
+    """How a chunk of actions is written down for the network; the policy turns it back."""
+
+    representation: Representation = Representation.absolute
+    # for relative and delta: observations that actions are counted from, one per action dimension
+    # and in its unit, e.g. where the robot is now
+    origin: list[str] = field(default_factory=list)
 
 
 @dataclass
 class NoiseSettings:
     """Which noise levels are trained, and what the network is asked for."""
 
+    # how sigma is drawn
+    law: LawKind = LawKind.discrete
+    # the schedule: the levels of law = discrete, and what {step: 3} counts in a threshold
     schedule: Schedule = Schedule.squaredcos
     # number of levels K
     levels: int = 100
+    # of the other laws: ln sigma has this location and scale, from sigma_lo to sigma_hi
+    location: float = -1.2
+    scale: float = 1.2
+    sigma_lo: float = 0.002
+    sigma_hi: float = 80.0
     prediction: Prediction = Prediction.x0
+    # deviation of normalised chunks, for prediction = edm
+    sigma_data: float = 0.5
 
     def __post_init__(self) -> None:
         require(self.levels >= 1, f"noise.levels = {self.levels} must be at least 1.")
+        require(self.sigma_data > 0, f"noise.sigma_data = {self.sigma_data} must be positive.")
+        self.training_law()  # refuses what makes none
+
+    def schedule_levels(self) -> Sigma:
+        """(K,) sigma of the schedule's steps, rising."""
+        return ddpm_levels(self.schedule, self.levels)
+
+    def training_law(self) -> Law:
+        """The law of sigma."""
+        if self.law is LawKind.discrete:
+            return UniformOverLevels(self.schedule_levels())
+        return ContinuousLaw(self.law, self.location, self.scale, self.sigma_lo, self.sigma_hi)
+
+
+@dataclass
+class EncoderSettings:
+    """From one part of the history to its share of the condition."""
+
+    # units of the last layers, over the history; none = its features (of the state: itself)
+    layers: list[int] = field(default_factory=list)
+    # of cameras only: height and width of the crop [px], random in training, else central;
+    # none = the whole frame
+    crop: list[int] = field(default_factory=list)
+    # of cameras only: channels of the ResNet's stages; this is ResNet-18
+    channels: list[int] = field(default_factory=lambda: [64, 128, 256, 512])
+    # of cameras only: points that the spatial softmax looks for
+    keypoints: int = 32
+
+    def check(self, name: str, image: bool) -> None:
+        """Refuse, for the part of that name, what makes no encoder.
+
+        Raises:
+            SettingsError: naming the setting and what fits.
+        """
+        require(
+            all(width >= 1 for width in self.layers),
+            f"{name}.layers = {list(self.layers)}: every layer needs at least 1 unit.",
+        )
+        require(
+            image or EncoderSettings(self.layers) == self,
+            f"{name}: crop, channels and keypoints are of cameras, and this part is no picture; "
+            "give it layers only.",
+        )
+        require(
+            len(self.crop) in (0, 2) and all(side >= 1 for side in self.crop),
+            f"{name}.crop = {list(self.crop)}: give height and width [px], or [] for no crop.",
+        )
+        require(self.keypoints >= 1, f"{name}.keypoints = {self.keypoints} must be at least 1.")
 
 
 @dataclass
 class NetworkSettings:
     """The conditional 1-D U-Net; the defaults are diffusion_policy's."""
 
-    # layers between observation history and condition; none = the history is the condition
-    encoder: list[int] = field(default_factory=list)
+    # between observations and condition, by the name of the part: state, or a camera; a part that
+    # is not named has the defaults
+    encoders: dict[str, EncoderSettings] = field(default_factory=dict)
     # channels per level
     widths: list[int] = field(default_factory=lambda: [256, 512, 1024])
     # width of the noise-level embedding
@@ -39,10 +114,17 @@ class NetworkSettings:
 
     def __post_init__(self) -> None:
         check_network(self.widths, self.embedding, self.kernel, self.groups)
-        require(
-            all(width >= 1 for width in self.encoder),
-            f"network.encoder = {list(self.encoder)}: every layer needs at least 1 unit.",
-        )
+
+    def check_encoders(self, cameras: Sequence[str]) -> None:
+        """Refuse encoders of parts that the policy does not observe.
+
+        Raises:
+            SettingsError: naming the part, and those there are.
+        """
+        for name, encoder in self.encoders.items():
+            if name not in (STATE, *cameras):
+                raise unknown("part in network.encoders", name, (STATE, *cameras))
+            encoder.check(f"network.encoders.{name}", image=name != STATE)
 
 
 @dataclass
@@ -50,5 +132,11 @@ class SolverSettings:
     """How chunks are sampled; changeable after training."""
 
     kind: Solver = Solver.ddim
-    # network calls per chunk, on "leading" spacing
+    # levels from which it steps: network calls per chunk, of heun 2 steps - 1
     steps: int = 10
+    # where they lie; the first three are for noise.law = discrete
+    spacing: Spacing = Spacing.leading
+
+    def calls(self, noise: NoiseSettings) -> list[Call]:
+        """Every network call with its level, falling, and what follows it."""
+        return solver_calls(self.kind, solver_grid(self.spacing, self.steps, noise.training_law()))

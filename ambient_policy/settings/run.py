@@ -5,6 +5,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from ambient_policy.batch import STATE
+from ambient_policy.diffusion.noise import resolve_sigma
 from ambient_policy.errors import SettingsError
 from ambient_policy.horizons import Horizons
 from ambient_policy.networks.unet1d import check_horizon
@@ -15,7 +17,12 @@ from ambient_policy.settings.data import (
     TaskSettings,
     TunedSettings,
 )
-from ambient_policy.settings.model import NetworkSettings, NoiseSettings, SolverSettings
+from ambient_policy.settings.model import (
+    ActionSettings,
+    NetworkSettings,
+    NoiseSettings,
+    SolverSettings,
+)
 from ambient_policy.settings.training import LossSettings, TrackingSettings, TrainingSettings
 
 
@@ -37,9 +44,9 @@ class RunSettings:
     sources: dict[str, SourceSettings] = field(default_factory=dict)
     normalizer: NormalizerSettings = field(default_factory=NormalizerSettings)
     horizons: Horizons = field(default_factory=Horizons)
-    # observation dimensions from which actions are counted, one per action dimension and in its
-    # unit (e.g. where the robot is now); none = actions as they are
-    relative_to: list[str] = field(default_factory=list)
+    actions: ActionSettings = field(default_factory=ActionSettings)
+    # cameras that the policy looks through, beside the state; every source must have them
+    cameras: list[str] = field(default_factory=list)
     noise: NoiseSettings = field(default_factory=NoiseSettings)
     network: NetworkSettings = field(default_factory=NetworkSettings)
     loss: LossSettings = field(default_factory=LossSettings)
@@ -49,13 +56,28 @@ class RunSettings:
 
     def __post_init__(self) -> None:
         check_horizon(self.horizons.pred, self.network.widths)
+        self._check_cameras()
         require(self.seed >= 0, f"seed = {self.seed} must not be negative.")
-        require(
-            self.solver.steps <= self.noise.levels,
-            f"solver.steps = {self.solver.steps} exceeds noise.levels = {self.noise.levels}.",
-        )
-        require(self.solver.steps >= 1, f"solver.steps = {self.solver.steps} must be at least 1.")
+        self.solver.calls(self.noise)  # refuses a grid that does not fit the noise levels
+        self._resolve_thresholds()
         require(bool(self.root), "root is empty; name the folder of the runs, e.g. root=runs.")
+
+    def _check_cameras(self) -> None:
+        require(
+            len({STATE, *self.cameras}) == 1 + len(self.cameras),
+            f"cameras = {list(self.cameras)}: name each once, and none '{STATE}'.",
+        )
+        self.network.check_encoders(self.cameras)
+
+    def _resolve_thresholds(self) -> None:
+        """Thresholds in any coordinate become sigma, which is what is stored."""
+        levels = self.noise.schedule_levels()
+        named = {f"sources.{name}": source for name, source in self.sources.items()}
+        for name, holder in {"tuned": self.tuned, **named}.items():
+            for key in ("sigma_min", "sigma_max"):
+                given = getattr(holder, key)
+                if given is not None or holder is self.tuned:
+                    setattr(holder, key, resolve_sigma(f"{name}.{key}", given, levels))
 
     @property
     def folder(self) -> str:

@@ -1,6 +1,6 @@
-"""How it is trained: loss, optimiser, where the numbers go."""
+"""How it is trained: loss, optimiser, engine, validation, where the numbers go."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from ambient_policy.settings.checks import require
@@ -12,6 +12,20 @@ class WandbMode(Enum):
     disabled = "disabled"
     offline = "offline"
     online = "online"
+
+
+class Precision(Enum):
+    """Of the network's arithmetic in training; weights, average and moments are float32 always."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"  # by autocast, around the loss
+
+
+class Declared(Enum):
+    """The checkpoint that evaluation takes unless told otherwise, chosen before training."""
+
+    last = "last"  # of the last step
+    best = "best"  # of the lowest loss on held-out episodes
 
 
 @dataclass
@@ -35,13 +49,44 @@ class LossSettings:
 
 
 @dataclass
+class ValidationSettings:
+    """The averaged weights on episodes that no step teaches (sources.<name>.held_out)."""
+
+    # every so many steps, and at the last; null = never
+    every: int | None = None
+    # held-out windows, always the same, their noise levels spread evenly over the training law
+    windows: int = 256
+    # sigma [normalised action] between the bands whose loss is told apart, rising
+    bands: list[float] = field(default_factory=lambda: [0.1, 0.3, 1.0])
+
+    def __post_init__(self) -> None:
+        require(
+            self.every is None or self.every >= 1,
+            f"training.validation.every = {self.every} must be at least 1, or null for never.",
+        )
+        require(
+            self.windows >= 1,
+            f"training.validation.windows = {self.windows} must be at least 1.",
+        )
+        edges = [0.0, *self.bands]
+        require(
+            all(low < high for low, high in zip(edges, self.bands, strict=False)),
+            f"training.validation.bands = {list(self.bands)} must rise and be positive, "
+            "e.g. [0.1,0.3,1.0].",
+        )
+
+
+@dataclass
 class TrainingSettings:
     """The optimiser and the length of the run; the defaults are diffusion_policy's."""
 
-    # optimiser steps; evaluation takes the checkpoint of the last one, declared here in advance
+    # optimiser steps
     steps: int = 10000
-    # windows per step
+    # windows per step, over all processes
     batch: int = 256
+    # parts in which each process works its share of the batch off, one after the other: less
+    # memory, the same gradient
+    accumulate: int = 1
     learning_rate: float = 1e-4
     # AdamW's
     beta1: float = 0.95
@@ -56,15 +101,24 @@ class TrainingSettings:
     ema_max: float = 0.9999
     # a checkpoint every so many steps, beside the last one
     checkpoint_every: int = 1000
+    # how many of the latest checkpoints stay (the best one stays too); null = all
+    keep_last: int | None = None
+    # which checkpoint evaluation takes by default
+    declared: Declared = Declared.last
     # a log line every so many steps
     log_every: int = 50
+    validation: ValidationSettings = field(default_factory=ValidationSettings)
     # torch's threads; results are bit-for-bit repeatable for an equal number
     threads: int = 1
-    # where to train: cpu, cuda, cuda:1 ...
+    # where to train: cpu, cuda, cuda:1 ...; under torchrun cuda, and each process takes its own
     device: str = "cpu"
+    precision: Precision = Precision.float32
+    # whether torch.compile makes loss, gradient and update; on CUDA they become CUDA graphs
+    compile: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "checkpoint_every", "log_every", "threads"):
+        counts = ("steps", "batch", "accumulate", "checkpoint_every", "log_every", "threads")
+        for name in counts:
             value = getattr(self, name)
             require(value >= 1, f"training.{name} = {value} must be at least 1.")
         for name in ("beta1", "beta2", "ema_max"):
@@ -79,6 +133,29 @@ class TrainingSettings:
             f"training.log_every = {self.log_every}: a resumed run's log then equals a whole one.",
         )
         require(self.warmup >= 0, f"training.warmup = {self.warmup} must not be negative.")
+        require(
+            self.keep_last is None or self.keep_last >= 1,
+            f"training.keep_last = {self.keep_last} must be at least 1, or null to keep all.",
+        )
+        self._check_validation()
+
+    def _check_validation(self) -> None:
+        every = self.validation.every
+        require(
+            every is not None or self.declared is Declared.last,
+            "training.declared = best needs training.validation.every: the best checkpoint is that "
+            "of the lowest held-out loss. Set it, or declared=last.",
+        )
+        require(
+            every is None or every % self.log_every == 0,
+            f"training.validation.every = {every} must be a multiple of training.log_every = "
+            f"{self.log_every}: its numbers stand in that line.",
+        )
+        require(
+            every is None or self.checkpoint_every % every == 0,
+            f"training.validation.every = {every} must divide training.checkpoint_every = "
+            f"{self.checkpoint_every}: every checkpoint then has its held-out loss.",
+        )
 
 
 @dataclass

@@ -3,11 +3,14 @@
     step-0001000/
         weights.safetensors  average.safetensors  optimizer.safetensors  state.json
 
-A checkpoint is written under a temporary name, flushed to disk and renamed: a kill or a full disk
-leaves the former checkpoints as they were.
+A checkpoint is written under a hidden name, flushed to disk and renamed; one that is given up is
+renamed to a hidden name before it is deleted. A kill or a full disk at any moment thus leaves only
+whole checkpoints in sight, and the former ones as they were. Which one is best stands in them (the
+held-out loss is part of a checkpoint), so that no pointer can be at odds with what is there.
 """
 
 import json
+import math
 import os
 import shutil
 from dataclasses import dataclass
@@ -22,6 +25,7 @@ from torch import Tensor
 
 from ambient_policy.errors import CheckpointError
 from ambient_policy.policy import Policy, PolicySpec
+from ambient_policy.settings import Declared, RunSettings
 
 FORMAT = 1
 
@@ -65,13 +69,16 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _write(folder: Path, state: TrainingState, settings: dict[str, Any]) -> None:
+def _write(
+    folder: Path, state: TrainingState, settings: dict[str, Any], held_out_loss: float | None
+) -> None:
     save_file(state.policy.state_dict(), folder / "weights.safetensors")
     save_file(state.average.state_dict(), folder / "average.safetensors")
     save_file(_optimizer_tensors(state.optimizer), folder / "optimizer.safetensors")
     record = {
         "format": FORMAT,
         "step": state.step,
+        "held_out_loss": held_out_loss,
         "policy": state.policy.spec.to_json(),
         "settings": settings,
     }
@@ -80,20 +87,47 @@ def _write(folder: Path, state: TrainingState, settings: dict[str, Any]) -> None
         _sync(file)
 
 
-def save(root: Path, state: TrainingState, settings: dict[str, Any]) -> Path:
+def _discard(folder: Path) -> None:
+    """Delete a checkpoint; it is out of sight before the first of its files goes."""
+    hidden = folder.with_name(f".{folder.name}.discarded")
+    shutil.rmtree(hidden, ignore_errors=True)
+    folder.rename(hidden)
+    shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _sweep(root: Path) -> None:
+    """Remove what a kill left half-written or half-deleted."""
+    for left in root.glob(".step-*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def save(
+    root: Path,
+    state: TrainingState,
+    settings: dict[str, Any],
+    held_out_loss: float | None = None,
+) -> Path:
     """Write root/step-NNNNNNN, whole or not at all, and return it.
+
+    Args:
+        root: folder of the run's checkpoints.
+        state: what is kept.
+        settings: of the run, as JSON.
+        held_out_loss: of the averaged weights at this step, if measured.
 
     Raises:
         CheckpointError: when the disk refuses; what was there before is untouched.
     """
-    target = root / f"step-{state.step:07d}"
+    target = folder_of(root, state.step)
     temporary = root / f".{target.name}.partial"
     try:
         root.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(temporary, ignore_errors=True)
+        _sweep(root)
         temporary.mkdir()
-        _write(temporary, state, settings)
-        shutil.rmtree(target, ignore_errors=True)
+        _write(temporary, state, settings, held_out_loss)
+        _sync(temporary)
+        if target.exists():
+            _discard(target)
         temporary.rename(target)
         _sync(root)
     except (OSError, SafetensorError) as error:
@@ -105,9 +139,55 @@ def save(root: Path, state: TrainingState, settings: dict[str, Any]) -> Path:
     return target
 
 
+def folder_of(root: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies."""
+    return root / f"step-{step:07d}"
+
+
 def steps_saved(root: Path) -> list[int]:
     """Steps of the complete checkpoints under root, rising."""
     return sorted(int(folder.name[5:]) for folder in root.glob("step-[0-9]*"))
+
+
+def best_step(root: Path) -> int | None:
+    """The step of the lowest held-out loss among the checkpoints; None if none was measured."""
+    losses = {
+        step: _read_state(folder_of(root, step)).get("held_out_loss") for step in steps_saved(root)
+    }
+    measured = {s: loss for s, loss in losses.items() if loss is not None and math.isfinite(loss)}
+    return min(measured, key=lambda step: measured[step], default=None)
+
+
+def prune(root: Path, keep_last: int | None) -> None:
+    """Delete all checkpoints but the latest ``keep_last`` (None: all stay) and the best one."""
+    saved = steps_saved(root)
+    kept = {best_step(root), *saved[-keep_last:]} if keep_last is not None else set(saved)
+    for step in saved:
+        if step not in kept:
+            _discard(folder_of(root, step))
+
+
+def declared_step(root: Path, settings: RunSettings) -> int:
+    """The checkpoint that evaluation takes by default, as declared before training.
+
+    Args:
+        root: folder of the run's checkpoints.
+        settings: of the run.
+
+    Raises:
+        CheckpointError: when the best one is declared and the training is not finished.
+    """
+    training, saved = settings.training, steps_saved(root)
+    if training.declared is Declared.last:
+        return training.steps
+    best = best_step(root) if training.steps in saved else None
+    if best is None:
+        raise CheckpointError(
+            f"{root} has no best checkpoint yet: it is chosen among those of the whole training, "
+            f"and step {training.steps} is missing or was not validated (there: {saved or 'none'})."
+            " Finish the training (scripts/train.py), or name a checkpoint=."
+        )
+    return best
 
 
 def _read_state(folder: Path) -> dict[str, Any]:

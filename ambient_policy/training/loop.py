@@ -1,31 +1,45 @@
 """The training loop: the one long story of the project."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from ambient_policy.batch import Batch
 from ambient_policy.errors import DivergenceError, SettingsError
 from ambient_policy.policy import Policy
 from ambient_policy.seeding import torch_generator
 from ambient_policy.settings import RunSettings, to_json
-from ambient_policy.training.checkpoint import TrainingState, restore, save, steps_saved
-from ambient_policy.training.optimize import (
-    adamw,
-    average_decay,
-    learning_rate,
-    update_average,
+from ambient_policy.training.checkpoint import (
+    TrainingState,
+    folder_of,
+    prune,
+    restore,
+    save,
+    steps_saved,
 )
+from ambient_policy.training.distributed import ALONE, World
+from ambient_policy.training.objective import add_gradient, build_objective
+from ambient_policy.training.optimize import Update, adamw, learning_rate
+from ambient_policy.training.stopwatch import Stopwatch
+from ambient_policy.training.validation import validate
 
-BatchAt = Callable[[int], Batch]
+
+class BatchAt(Protocol):
+    """The batch of a step, or some rows of it: a pure function of both."""
+
+    def __call__(self, step: int, rows: slice = ...) -> Batch: ...
 
 
-def check_device(name: str) -> None:
+def check_device(name: str, setting: str = "training.device") -> None:
     """Refuse a device that this machine does not have.
+
+    Args:
+        name: of the device.
+        setting: that named it, for the message.
 
     Raises:
         SettingsError: naming it and those that are there.
@@ -35,7 +49,7 @@ def check_device(name: str) -> None:
     except (RuntimeError, AssertionError) as error:
         devices = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
         raise SettingsError(
-            f"training.device = {name} is not to be had here; choose among {', '.join(devices)}."
+            f"{setting} = {name} is not to be had here; choose among {', '.join(devices)}."
         ) from error
 
 
@@ -45,8 +59,36 @@ def begin(policy: Policy, settings: RunSettings, checkpoints: Path) -> TrainingS
     state = TrainingState(policy, deepcopy(policy).eval(), adamw(policy, settings.training))
     saved = steps_saved(checkpoints)
     if saved:
-        restore(checkpoints / f"step-{saved[-1]:07d}", state)
+        restore(folder_of(checkpoints, saved[-1]), state)
     return state
+
+
+def check_finite(
+    losses: Tensor, norms: Tensor, first: int, batch_at: BatchAt, settings: RunSettings, kept: Path
+) -> None:
+    """Refuse to go on after a step whose loss or gradient is not finite.
+
+    Args:
+        losses, norms: (n,) of the steps first, first + 1, ...
+        first: the number of the first of these steps.
+        batch_at: to look at a batch again.
+        settings: of the run.
+        kept: folder of the checkpoints, all of earlier steps.
+
+    Raises:
+        DivergenceError: naming the first bad step and the noise levels of its batch.
+    """
+    bad = (~torch.isfinite(losses + norms)).nonzero().flatten().tolist()
+    if not bad:
+        return
+    step = first + bad[0]
+    sigma = batch_at(step).sigma
+    raise DivergenceError(
+        f"loss is {losses[bad[0]].item()}, its gradient's norm {norms[bad[0]].item()} at step "
+        f"{step} (batch of {len(sigma)} draws of seed {settings.seed}, step {step}; sigma "
+        f"{sigma.min().item():.4g} to {sigma.max().item():.4g}). The last good checkpoint is kept "
+        f"in {kept}. Lower training.learning_rate, or look for outliers in the data of that batch."
+    )
 
 
 def train(
@@ -54,65 +96,75 @@ def train(
     batch_at: BatchAt,
     settings: RunSettings,
     checkpoints: Path,
+    held_out: Batch | None = None,
+    world: World = ALONE,
 ) -> Iterator[dict[str, Any]]:
     """Train from state.step to the last step, yielding one log row every ``log_every`` steps.
 
     Args:
-        state: changed in place.
+        state: changed in place; the same in every process.
         batch_at: the batch of a step, a pure function of it.
         settings: of the run.
         checkpoints: folder for checkpoints.
+        held_out: what is validated, of ``held_out_draw``; needed for training.validation.every.
+        world: the processes that train together. All yield rows; the first alone validates and
+            writes.
 
     Raises:
-        DivergenceError: when loss or gradient is not finite; the last checkpoint stays good.
+        SettingsError: when validation is asked for and nothing held out is given.
+        DivergenceError: when a loss or gradient was not finite; the last checkpoint stays good.
         CheckpointError: when a checkpoint cannot be written.
     """
     choices = settings.training
-    device = torch.device(choices.device)
-    last = choices.steps
-    record = to_json(settings)
-    losses: list[torch.Tensor] = []
-    started, started_at = time.perf_counter(), state.step
+    if held_out is None and choices.validation.every is not None:
+        raise SettingsError("training.validation.every is set, but train() got no held_out batch.")
+    device, record = torch.device(choices.device), to_json(settings)
+    objective = build_objective(state.policy, settings, world)
+    update = Update(state.policy, state.average, state.optimizer, choices)
+    losses: list[Tensor] = []
+    norms: list[Tensor] = []
+    rows, watch = world.rows(choices.batch), Stopwatch()
 
-    while state.step < last:
-        # One batch, and fresh noise for it: both functions of (seed, step).
-        batch = batch_at(state.step).to(device)
-        generator = torch_generator(settings.seed, "noise", state.step, device=device)
-        eps = torch.randn(batch.actions.shape, generator=generator, device=device)
+    def due(every: int | None) -> bool:
+        return every is not None and (state.step % every == 0 or state.step == choices.steps)
 
-        # One gradient. Nothing is updated unless it is finite.
-        rate = learning_rate(state.step, choices)
-        for group in state.optimizer.param_groups:
-            group["lr"] = rate
-        state.optimizer.zero_grad(set_to_none=True)
-        loss = state.policy.loss(batch, eps, settings.loss.mask_padding, settings.loss.min_snr)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(state.policy.parameters(), choices.gradient_clip)
-        if not bool(torch.isfinite(loss + norm)):
-            raise DivergenceError(
-                f"loss is {loss.item()}, its gradient's norm {norm.item()} at step {state.step} "
-                f"(batch of {len(batch.sigma)} draws of seed {settings.seed}, step {state.step}; "
-                f"sigma {batch.sigma.min().item():.4g} to {batch.sigma.max().item():.4g}). The "
-                f"last good checkpoint is kept in {checkpoints}. Lower training.learning_rate, or "
-                "look for outliers in the data of that batch."
-            )
+    while state.step < choices.steps:
+        # One batch, and fresh noise for it: both functions of (seed, step), drawn whole by every
+        # process, which then takes its rows.
+        with watch("data"):
+            batch = batch_at(state.step, rows)
+            generator = torch_generator(settings.seed, "noise", state.step, device=device)
+            shape = (choices.batch, *batch.actions.shape[1:])
+            eps = torch.randn(shape, generator=generator, device=device)[rows]
 
-        # One step of the weights and of their average.
-        state.optimizer.step()
-        update_average(state.average, state.policy, average_decay(state.step, choices))
-        state.step += 1
-        losses.append(loss.detach())
+        # One gradient; one step of the weights and of their average. The host does not wait for
+        # the device: what is measured stays there.
+        with watch("step"):
+            state.optimizer.zero_grad(set_to_none=True)
+            losses.append(add_gradient(objective, batch, eps, settings, world))
+            norms.append(update(state.step).clone())
+            state.step += 1
+        if not due(choices.log_every):
+            continue
 
-        # What is told and what is kept.
-        if state.step % choices.log_every == 0 or state.step == last:
-            elapsed = time.perf_counter() - started
-            yield {
-                "step": state.step,
-                "loss": torch.stack(losses).mean().item(),
-                "gradient_norm": norm.item(),
-                "learning_rate": rate,
-                "samples_per_second": (state.step - started_at) * choices.batch / elapsed,
-            }
-            losses.clear()
-        if state.step % choices.checkpoint_every == 0 or state.step == last:
-            save(checkpoints, state, record)
+        # What is told. Now the host waits; and after a step that was not finite it stops.
+        with watch("step"):
+            lost, norm = world.sum(torch.stack(losses)), torch.stack(norms)
+            check_finite(lost, norm, state.step - len(lost), batch_at, settings, checkpoints)
+        row = {
+            "step": state.step,
+            "loss": lost.mean().item(),
+            "gradient_norm": norm[-1].item(),
+            "learning_rate": learning_rate(state.step - 1, choices),
+            **watch.lap(len(lost) * choices.batch),
+        }
+        losses.clear()
+        norms.clear()
+
+        # What is validated, and what is kept.
+        if world.leads and held_out is not None and due(choices.validation.every):
+            row |= validate(state.average, held_out, settings.loss, choices.validation)
+        yield row
+        if world.leads and due(choices.checkpoint_every):
+            save(checkpoints, state, record, row.get("validation/loss"))
+            prune(checkpoints, choices.keep_last)

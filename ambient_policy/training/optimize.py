@@ -1,6 +1,7 @@
-"""The optimiser's schedules, each a function of the step alone, and the average of the weights."""
+"""The optimiser: its schedules, each a function of the step alone, and what a gradient changes."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -22,19 +23,85 @@ def average_decay(step: int, settings: TrainingSettings) -> float:
 
 
 @torch.no_grad()
-def update_average(average: nn.Module, policy: nn.Module, decay: float) -> None:
-    """average <- decay average + (1 - decay) weights."""
+def update_average(average: nn.Module, policy: nn.Module, decay: float | Tensor) -> None:
+    """average <- decay average + (1 - decay) weights; a decay as a tensor () can be compiled."""
     averages: list[Tensor] = [p.data for p in average.parameters()]
     weights: list[Tensor] = [p.data for p in policy.parameters()]
-    torch._foreach_lerp_(averages, weights, 1 - decay)
+    if not isinstance(decay, Tensor):
+        torch._foreach_lerp_(averages, weights, 1 - decay)
+        return
+    for mean, weight in zip(averages, weights, strict=True):
+        mean.lerp_(weight, 1 - decay)
 
 
 def adamw(policy: nn.Module, settings: TrainingSettings) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter 2019) over all weights."""
+    """AdamW (Loshchilov and Hutter 2019) over all weights.
+
+    To be compiled it must not be torch's own fused one, and its rate must be a tensor: as a number
+    it would be a part of the code, which would be made anew every step.
+    """
+    parameters = list(policy.parameters())
+    device, fused = parameters[0].device, not settings.compile
+    rate = settings.learning_rate
     return torch.optim.AdamW(
-        policy.parameters(),
-        lr=settings.learning_rate,
+        parameters,
+        lr=rate if fused else torch.tensor(rate, device=device),
         betas=(settings.beta1, settings.beta2),
         weight_decay=settings.weight_decay,
-        fused=True,
+        fused=fused,
+        capturable=not fused and device.type == "cuda",
     )
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """The learning rate of the next step."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+def compile_mode(device: torch.device) -> str:
+    """torch.compile's mode: on CUDA what is compiled becomes CUDA graphs, launched as one."""
+    return "reduce-overhead" if device.type == "cuda" else "default"
+
+
+class Update:
+    """What a step does with its gradient: clip, AdamW, average; as one compiled piece if asked.
+
+    Args:
+        policy: whose weights are trained.
+        average: of these weights.
+        optimizer: over them.
+        settings: of the training.
+    """
+
+    def __init__(
+        self,
+        policy: nn.Module,
+        average: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        settings: TrainingSettings,
+    ) -> None:
+        self._policy, self._average = policy, average
+        self._optimizer, self._settings = optimizer, settings
+        self._apply: Callable[[float | Tensor], Tensor] = self._apply_eagerly
+        self._decay: Tensor | None = None
+        if settings.compile:
+            device = next(policy.parameters()).device
+            self._decay = torch.zeros((), device=device)
+            self._apply = torch.compile(self._apply_eagerly, mode=compile_mode(device))
+
+    def __call__(self, step: int) -> Tensor:
+        """Change weights and average in place; the gradient's norm () before it was clipped."""
+        set_rate(self._optimizer, learning_rate(step, self._settings))
+        decay = average_decay(step, self._settings)
+        return self._apply(decay if self._decay is None else self._decay.fill_(decay))
+
+    def _apply_eagerly(self, decay: float | Tensor) -> Tensor:
+        clip = self._settings.gradient_clip
+        norm = torch.nn.utils.clip_grad_norm_(self._policy.parameters(), clip)
+        self._optimizer.step()
+        update_average(self._average, self._policy, decay)
+        return norm

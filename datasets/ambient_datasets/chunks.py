@@ -1,7 +1,7 @@
 """Chunk files that zarr would read wrongly without a word: lost ones and truncated Blosc ones.
 
-A lost chunk reads as the array's fill value, and Blosc decodes a truncated chunk to garbage. Our
-own layout needs neither check: its fill value is NaN and its chunks carry a checksum.
+A lost chunk reads as the array's fill value, and Blosc decodes a truncated chunk to garbage. The
+tables of our own layout need neither check: their fill value is NaN, their chunks carry a checksum.
 """
 
 import zipfile
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ambient_datasets.reading import AnyArray, corrupt_chunk, episode_of_row, fault
+from ambient_datasets.reading import AnyArray, corrupt_chunk, count_rows, episode_of_row, fault
 
 Peek = Callable[[str], tuple[bytes, int] | None]  # name -> first 16 bytes and size, None if lost
 
@@ -24,7 +24,7 @@ def check_chunks(
 
     Args:
         array, path, key: the array, its store and its key in it.
-        ends: (E,) to name the episode.
+        ends: (E,) to name the episode; rows after the last one are not looked at.
 
     Raises:
         DataError: naming the first chunk file at fault.
@@ -33,6 +33,8 @@ def check_chunks(
         for index in np.ndindex(array.cdata_shape):
             name = str(array.metadata.encode_chunk_key(index))
             row = index[0] * array.chunks[0]
+            if ends is not None and row >= count_rows(ends):
+                break
             episode = None if ends is None else episode_of_row(ends, row)
             _check_chunk(array, path, key, name, peek(f"{key}/{name}"), episode)
 

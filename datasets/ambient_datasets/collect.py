@@ -11,7 +11,7 @@ the attempt in flight.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,7 +20,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import cast
 
-import gymnasium
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -34,9 +33,8 @@ from ambient_datasets.store import (
     update_extra,
 )
 from ambient_envs import ALL_TASKS
-from ambient_envs.experts import Attempt, attempt_episode, find_expert
+from ambient_envs.experts import Attempt, World, attempt_episode, find_expert
 from ambient_envs.layouts import layout_walls
-from ambient_envs.task import MujocoTask
 from ambient_policy.errors import DataError, SettingsError, unknown
 from ambient_policy.seeding import integer
 
@@ -80,33 +78,39 @@ def collect(
     seed: int,
     workers: int,
     layout: str,
+    cameras: Sequence[str] = (),
+    image_size: int = 96,
     progress: bool = True,
 ) -> Collection:
     """Fill the store at ``path`` until it holds ``episodes`` successful episodes.
 
     Args:
-        path: a new store, or one begun with the same task, expert, seed and layout.
+        path: a new store, or one begun with the same task, expert, seed, layout and cameras.
         task_id: one of ``ambient_envs.ALL_TASKS``.
         expert: one of ``ambient_envs.experts.EXPERTS``.
         episodes: to hold in the end.
         seed: of worlds and planners.
         workers: processes; 1 works in this one.
         layout: one of ``ambient_envs.layouts.LAYOUTS``.
+        cameras: of the task, to store the pictures of beside the state.
+        image_size: side of those square pictures [px].
         progress: show a bar, and how many attempts were discarded.
 
     Raises:
-        SettingsError: for an unknown name, or numbers that make no sense.
+        SettingsError: for an unknown name, numbers that make no sense, or pictures that cannot be
+            drawn here.
         DataError: if another collection lies at ``path``.
     """
     _check(task_id, expert, layout, episodes, workers)
+    world = World(task_id, layout, tuple(cameras), image_size)
     path = Path(path)
-    held = _resume(path, _attributes(task_id, expert, seed, layout), episodes)
+    held = _resume(path, _attributes(world, expert, seed), world, episodes)
     appender = Appender(path) if held.episodes < episodes else None
     with ExitStack() as stack:
         console = Console(stderr=True, quiet=not progress)
         bar = stack.enter_context(_bar(console))
         shown = bar.add_task(f"collect {expert} {layout}", total=episodes, completed=held.episodes)
-        attempts = _attempts(stack, task_id, expert, seed, layout, workers, held.attempts)
+        attempts = _attempts(stack, world, expert, seed, workers, held.attempts)
         fruitless = 0
         while appender is not None and held.episodes < episodes:
             attempt = next(attempts)
@@ -130,27 +134,30 @@ def _check(task_id: str, expert: str, layout: str, episodes: int, workers: int) 
         )
 
 
-def _attributes(task_id: str, expert: str, seed: int, layout: str) -> Attributes:
-    task = cast(MujocoTask, gymnasium.make(task_id, layout=layout).unwrapped)
+def _attributes(world: World, expert: str, seed: int) -> Attributes:
+    task = world.make()
+    task.reset(seed=0)  # pictures that cannot be drawn are refused before anything is written
+    task.close()
     return Attributes(
-        task=task_id,
+        task=world.task_id,
         source=expert,
         control_rate=1.0 / task.dt,
         observation_names=task.observation_names,
         observation_units=task.observation_units,
         action_names=task.action_names,
         action_units=task.action_units,
-        extra={"planner": expert, "layout": layout, "seed": seed, "discarded": {}},
+        extra={"planner": expert, "layout": world.layout, "seed": seed, "discarded": {}},
     )
 
 
-def _resume(path: Path, attributes: Attributes, episodes: int) -> Collection:
+def _resume(path: Path, attributes: Attributes, world: World, episodes: int) -> Collection:
     """What the store holds already; makes it where there is none."""
     if not path.exists():
-        create_store(path, attributes)
+        create_store(path, attributes, world.frames)
         return Collection(0, {})
     store = open_store(path)
-    _check_same(path, store.attributes, attributes)
+    found = {name: frames.shape for name, frames in store.cameras.items()}
+    _check_same(path, _origin(store.attributes, found), _origin(attributes, world.frames))
     if len(store) > episodes:
         raise DataError(
             f"{path}: holds {len(store)} episodes already, more than the {episodes} asked for. "
@@ -160,33 +167,35 @@ def _resume(path: Path, attributes: Attributes, episodes: int) -> Collection:
     return Collection(len(store), dict(discarded))
 
 
-def _check_same(path: Path, found: Attributes, asked: Attributes) -> None:
+def _origin(
+    attributes: Attributes, cameras: Mapping[str, tuple[int, int, int]]
+) -> dict[str, object]:
+    """What makes a collection this one and no other."""
+    extra = attributes.extra
+    return {
+        "task": attributes.task,
+        "expert": extra.get("planner"),
+        "seed": extra.get("seed"),
+        "layout": extra.get("layout"),
+        "cameras": dict(cameras),
+    }
+
+
+def _check_same(path: Path, found: dict[str, object], asked: dict[str, object]) -> None:
     """Refuse to continue a store that another collection began."""
-
-    def origin(attributes: Attributes) -> dict[str, JSON]:
-        extra = attributes.extra
-        named: dict[str, JSON] = {"task": attributes.task, "expert": extra.get("planner")}
-        return {**named, "seed": extra.get("seed"), "layout": extra.get("layout")}
-
-    if origin(found) != origin(asked):
+    if found != asked:
         raise DataError(
-            f"{path}: this store holds {origin(found)}, but {origin(asked)} was asked for. "
+            f"{path}: this store holds {found}, but {asked} was asked for. "
             "Ask for the same, delete the store or give another path."
         )
 
 
 def _attempts(
-    stack: ExitStack, task_id: str, expert: str, seed: int, layout: str, workers: int, first: int
+    stack: ExitStack, world: World, expert: str, seed: int, workers: int, first: int
 ) -> Iterator[Attempt]:
     """Attempts first, first + 1, ... in order, from this process or from workers."""
     orders = (
-        (
-            task_id,
-            layout,
-            expert,
-            integer(seed, "collect world", k),
-            integer(seed, "collect plan", k),
-        )
+        (world, expert, integer(seed, "collect world", k), integer(seed, "collect plan", k))
         for k in count(first)
     )
     if workers == 1:
@@ -197,7 +206,7 @@ def _attempts(
 
 
 def _in_order(
-    pool: ProcessPoolExecutor, orders: Iterator[tuple[str, str, str, int, int]], ahead: int
+    pool: ProcessPoolExecutor, orders: Iterator[tuple[World, str, int, int]], ahead: int
 ) -> Iterator[Attempt]:
     """Results in the order of the orders, ``ahead`` of them under way."""
     waiting: deque[Future[Attempt]] = deque()
@@ -210,7 +219,7 @@ def _in_order(
 def _keep(path: Path, appender: Appender, held: Collection, attempt: Attempt) -> Collection:
     """Store a success, count a failure; either is one commit on disk."""
     if not attempt.failure:
-        appender.append(Episode(attempt.observations, attempt.actions))
+        appender.append(Episode(attempt.observations, attempt.actions, attempt.images))
         return Collection(held.episodes + 1, held.discarded)
     reason = attempt.failure
     discarded = {**held.discarded, reason: held.discarded.get(reason, 0) + 1}

@@ -9,7 +9,14 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
 
-from ambient_datasets.reading import check_ends, fault, find_array, read_rows
+from ambient_datasets.reading import (
+    AnyArray,
+    check_ends,
+    fault,
+    find_array,
+    list_keys,
+    read_rows,
+)
 from ambient_datasets.records import Annotation, Attributes
 from ambient_policy.errors import DataError
 
@@ -17,7 +24,8 @@ LAYOUT = "ambient_policy_layout"
 VERSION = 1
 OBSERVATIONS, ACTIONS, ENDS = "data/observation.state", "data/action", "meta/episode_ends"
 SIGMAS = ("sigma_min", "sigma_max")
-CHUNK_ROWS = 4096
+CHUNK_ROWS, CHUNK_FRAMES = 4096, 16
+CAMERA = "data/observation."  # and the name of the camera
 STAGED = "staged_annotation"
 
 
@@ -34,6 +42,31 @@ def write_array(group: zarr.Group, key: str, values: NDArray[Any], fill: float) 
     )
     if len(values):
         array[:] = values
+
+
+def write_frames_array(group: zarr.Group, camera: str, shape: tuple[int, int, int]) -> None:
+    """Create the empty array of a camera with frames of (H,W,3)."""
+    group.create_array(
+        CAMERA + camera,
+        shape=(0, *shape),
+        dtype=np.uint8,
+        chunks=(CHUNK_FRAMES, *shape),
+        fill_value=0,
+        compressors=ZstdCodec(level=1, checksum=True),
+    )
+
+
+def find_cameras(group: zarr.Group, path: Path) -> dict[str, AnyArray]:
+    """The arrays of the cameras by their names.
+
+    Chunks of theirs are written even when black, so that a chunk that is not there was lost.
+    """
+    keys = sorted(key for key in list_keys(group, path, "data") if key.startswith(CAMERA))
+    arrays = {key: find_array(group, path, key) for key in keys if key != OBSERVATIONS}
+    return {
+        key.removeprefix(CAMERA): array.with_config({"write_empty_chunks": True})
+        for key, array in arrays.items()
+    }
 
 
 def read_attributes(group: zarr.Group, path: Path) -> tuple[Attributes, dict[str, Any] | None]:

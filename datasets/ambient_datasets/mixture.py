@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ambient_datasets.frames import JoinedFrames
 from ambient_datasets.source import Source
 from ambient_datasets.store import Attributes, Store
 from ambient_policy.errors import DataError, SettingsError
@@ -30,6 +31,7 @@ class SourceSummary:
     windows: int
     hours: float
     probability: float
+    held_out: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +46,12 @@ class Mixture:
         episode_starts: (E,) int64, first row of each episode.
         episode_lengths: (E,) int64 [control steps].
         source_of_episode: (E,) int64, index into names.
-        window_weight: (E,) float64, weight of each window of the episode: w_i / N_i.
+        window_weight: (E,) float64, weight of each window of the episode: w_i / N_i; 0 if it is
+            held out (N_i counts the others' windows).
         sigma_min, sigma_max: (E,) float64, sigma (VE) [normalised action].
         noise_origin: (E,) int64; row + noise_origin addresses kept noise by (source, row in it).
+        held_out: (E,) bool, the episodes that no step teaches.
+        cameras: the frames of the windows, on disk, by the name of the camera.
     """
 
     names: tuple[str, ...]
@@ -60,13 +65,16 @@ class Mixture:
     sigma_min: NDArray[np.float64]
     sigma_max: NDArray[np.float64]
     noise_origin: NDArray[np.int64]
+    held_out: NDArray[np.bool_]
+    cameras: Mapping[str, JoinedFrames]
 
     @classmethod
-    def join(cls, sources: Sequence[Source]) -> "Mixture":
-        """All sources, one after the other.
+    def join(cls, sources: Sequence[Source], cameras: Sequence[str] = ()) -> "Mixture":
+        """All sources, one after the other, and of their cameras those named.
 
         Raises:
-            DataError: if two stores' names, units or control rates differ.
+            DataError: if two stores' names, units, control rates or frames differ, or one has not
+                all those cameras.
             SettingsError: if names repeat or weights do not make a distribution.
         """
         _check_names(sources)
@@ -76,7 +84,10 @@ class Mixture:
         windows = np.array([source.windows for source in sources])
         firsts = np.cumsum(windows) - windows
         lengths = np.concatenate([s.store.episode_lengths[: s.episodes] for s in sources])
-        weights = [s.windows if s.weight is None else s.weight for s in sources]
+        taught = np.array([source.taught_windows for source in sources])
+        held_out = np.concatenate([source.held_out for source in sources])
+        weights = [s.taught_windows if s.weight is None else s.weight for s in sources]
+        window_weight = np.repeat(np.array(weights, np.float64) / taught, counts)
         origins = [
             _noise_row(s.name) - int(first) for s, first in zip(sources, firsts, strict=True)
         ]
@@ -88,10 +99,12 @@ class Mixture:
             episode_starts=np.cumsum(lengths) - lengths,
             episode_lengths=lengths,
             source_of_episode=np.repeat(np.arange(len(sources)), counts),
-            window_weight=np.repeat(np.array(weights, np.float64) / windows, counts),
+            window_weight=np.where(held_out, 0.0, window_weight),
             sigma_min=np.concatenate([source.sigma_min for source in sources]),
             sigma_max=np.concatenate([source.sigma_max for source in sources]),
             noise_origin=np.repeat(np.array(origins, np.int64), counts),
+            held_out=held_out,
+            cameras={name: _join_frames(name, sources, firsts) for name in cameras},
         )
 
     def __len__(self) -> int:
@@ -106,6 +119,10 @@ class Mixture:
         """(...,) windows -> (...,) indices into ``names``."""
         return self.source_of_episode[self.episode_of_window(window)]
 
+    def held_out_windows(self) -> NDArray[np.int64]:
+        """(V,) the windows of the held-out episodes, rising."""
+        return np.flatnonzero(np.repeat(self.held_out, self.episode_lengths))
+
     def describe(self) -> list[SourceSummary]:
         """A row for each source; probability is before any admission by noise level."""
         return list(self._summaries())
@@ -117,7 +134,8 @@ class Mixture:
             windows = int(self.episode_lengths[mine].sum())
             hours = windows / self.attributes.control_rate / 3600
             weight = float((self.window_weight * self.episode_lengths)[mine].sum())
-            yield SourceSummary(name, int(mine.sum()), windows, hours, weight / total)
+            held_out = int(self.held_out[mine].sum())
+            yield SourceSummary(name, int(mine.sum()), windows, hours, weight / total, held_out)
 
 
 def _noise_row(name: str) -> int:
@@ -132,6 +150,25 @@ def _join_tables(tables: list[NDArray[np.float32]]) -> NDArray[np.float32]:
     joined = np.concatenate(tables)
     joined.setflags(write=False)
     return joined
+
+
+def _join_frames(camera: str, sources: Sequence[Source], firsts: NDArray[np.int64]) -> JoinedFrames:
+    for source in sources:
+        if camera not in source.store.cameras:
+            raise DataError(
+                f"{source.store.path}: source '{source.name}' has no camera '{camera}'; it has "
+                f"{', '.join(sorted(source.store.cameras)) or 'none'}. Choose among these with "
+                "cameras=[...], or collect with that camera (of a diffusion_policy store, map it "
+                "in sources.<name>.cameras)."
+            )
+    parts = tuple(source.store.cameras[camera] for source in sources)
+    shapes = {source.name: part.shape for source, part in zip(sources, parts, strict=True)}
+    if len(set(shapes.values())) > 1:
+        raise DataError(
+            f"frames of camera '{camera}' have different sizes (height, width, colours): {shapes}. "
+            "Leave one source out, or record it again in the size of the others."
+        )
+    return JoinedFrames(parts, firsts)
 
 
 def _attributes_of_whole(sources: Sequence[Source]) -> Attributes:

@@ -91,37 +91,65 @@ def find_array(group: zarr.Group, path: Path, key: str) -> AnyArray:
     return node
 
 
+def list_keys(group: zarr.Group, path: Path, folder: str) -> list[str]:
+    """The keys of everything in a folder of the store.
+
+    Raises:
+        DataError: if the metadata of one of them is broken.
+    """
+    try:
+        return [f"{folder}/{key}" for key in zarr.open_group(group.store_path / folder, mode="r")]
+    except Exception as error:  # whatever zarr makes of a broken metadata file
+        raise fault(
+            path,
+            folder,
+            f"what lies in it cannot be listed ({type(error).__name__}: {error})",
+            "Restore the store from a copy, or collect it again.",
+        ) from error
+
+
 def read_rows(
     array: AnyArray, path: Path, key: str, rows: int, ends: NDArray[np.int64] | None = None
 ) -> NDArray[Any]:
-    """The first rows of an array.
+    """The first rows of an array; see ``read_block``."""
+    return read_block(array, path, key, 0, rows, ends)
+
+
+def read_block(
+    array: AnyArray,
+    path: Path,
+    key: str,
+    first: int,
+    stop: int,
+    ends: NDArray[np.int64] | None = None,
+) -> NDArray[Any]:
+    """The rows of an array from ``first`` to before ``stop``; first is the first of a chunk.
 
     Raises:
         DataError: if a chunk is corrupt, naming its file and (with ``ends``) the first episode.
     """
     try:
-        return np.asarray(array[:rows])
+        return np.asarray(array[first:stop])
     except Exception as error:  # codecs raise whatever they like
-        chunk, reason = _find_corrupt_chunk(array, rows)
-        first = chunk * array.chunks[0]
+        chunk, reason = _find_corrupt_chunk(array, first, stop)
         raise corrupt_chunk(
             path,
             key,
             _chunk_file(array, chunk),
             f"{type(reason or error).__name__}: {reason or error}",
-            None if ends is None else episode_of_row(ends, first),
+            None if ends is None else episode_of_row(ends, chunk * array.chunks[0]),
         ) from error
 
 
-def _find_corrupt_chunk(array: AnyArray, rows: int) -> tuple[int, Exception | None]:
+def _find_corrupt_chunk(array: AnyArray, first: int, stop: int) -> tuple[int, Exception | None]:
     """Index along axis 0 of the first chunk that cannot be decoded, and why."""
     size = array.chunks[0]
-    for chunk, start in enumerate(range(0, rows, size)):
+    for start in range(first, stop, size):
         try:
-            array[start : min(start + size, rows)]
+            array[start : min(start + size, stop)]
         except Exception as error:
-            return chunk, error
-    return 0, None
+            return start // size, error
+    return first // size, None
 
 
 def _chunk_file(array: AnyArray, chunk: int) -> str:
@@ -143,6 +171,11 @@ def corrupt_chunk(path: Path, key: str, name: str, reason: str, episode: int | N
 def episode_of_row(ends: NDArray[np.int64], row: int) -> int:
     """The episode a row belongs to (ends are exclusive)."""
     return int(np.searchsorted(ends, row, side="right"))
+
+
+def count_rows(ends: NDArray[np.int64]) -> int:
+    """The committed rows, N."""
+    return int(ends[-1]) if len(ends) else 0
 
 
 def check_ends(ends: NDArray[Any], path: Path, key: str) -> NDArray[np.int64]:
@@ -212,8 +245,7 @@ def read_table(
             f"{width} columns, but {len(names)} names ({', '.join(names)})",
             "Name every column, in order.",
         )
-    rows = int(ends[-1]) if len(ends) else 0
-    _check_length(array, path, key, ends, rows, unfinished)
+    rows = check_length(array, path, key, ends, unfinished=unfinished)
     raw = read_rows(array, path, key, rows, ends).reshape(rows, width)
     with np.errstate(over="ignore"):
         table: NDArray[np.float32] = raw.astype(np.float32)
@@ -222,12 +254,22 @@ def read_table(
     return table
 
 
-def _check_length(
-    array: AnyArray, path: Path, key: str, ends: NDArray[np.int64], rows: int, unfinished: bool
-) -> None:
-    given = array.shape[0]
+def check_length(
+    array: AnyArray, path: Path, key: str, ends: NDArray[np.int64], *, unfinished: bool = False
+) -> int:
+    """The number of committed rows.
+
+    Args:
+        array, path, key: the array, its store and its key in it.
+        ends: (E,) checked ends.
+        unfinished: an episode is in flight, so further rows than the ends tell of are expected.
+
+    Raises:
+        DataError: if the array has another number of rows.
+    """
+    given, rows = array.shape[0], count_rows(ends)
     if given == rows or (unfinished and given > rows):
-        return
+        return rows
     raise fault(
         path,
         key,

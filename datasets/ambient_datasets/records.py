@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -68,10 +69,17 @@ def check_json(values: dict[str, JSON]) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Episode:
-    """One demonstration of T control steps: observations (T,O), actions (T,A), kept as float32."""
+    """One demonstration of T control steps.
+
+    Attributes:
+        observations: (T,O), kept as float32.
+        actions: (T,A), kept as float32.
+        images: (T,H,W,3) uint8 by the name of the camera.
+    """
 
     observations: NDArray[np.float32]
     actions: NDArray[np.float32]
+    images: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("observations", "actions"):
@@ -88,6 +96,13 @@ class Episode:
                 f"an episode has {len(self.observations)} observations and {len(self.actions)} "
                 "actions: give one action for every observation (drop the last observation)."
             )
+        for name, frames in self.images.items():
+            if frames.dtype != np.uint8 or frames.ndim != 4 or len(frames) != len(self):
+                raise DataError(
+                    f"an episode's frames of camera '{name}' have shape {frames.shape} and type "
+                    f"{frames.dtype}: give ({len(self)}, height, width, 3) uint8, one frame for "
+                    "every observation."
+                )
 
     def __len__(self) -> int:
         return len(self.actions)

@@ -5,12 +5,14 @@ annotation does, made under the very normaliser that training uses.
 """
 
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ambient_datasets.store import Store
 from ambient_policy.errors import DataError, SettingsError
+from ambient_policy.seeding import generator
 from ambient_policy.settings import Trust
 
 
@@ -24,6 +26,7 @@ class Source:
         weight: how often the source is drawn, relative to the others; None is natural, i.e. in
             proportion to its windows.
         sigma_min, sigma_max: (E,) float64, sigma (VE) [normalised action].
+        held_out: (E,) bool, the episodes that no step teaches.
     """
 
     name: str
@@ -31,6 +34,7 @@ class Source:
     weight: float | None
     sigma_min: NDArray[np.float64]
     sigma_max: NDArray[np.float64]
+    held_out: NDArray[np.bool_]
 
     @property
     def episodes(self) -> int:
@@ -41,6 +45,11 @@ class Source:
     def windows(self) -> int:
         """One for each control step of its episodes."""
         return int(self.store.episode_ends[self.episodes - 1])
+
+    @property
+    def taught_windows(self) -> int:
+        """Those of the episodes that are not held out."""
+        return int(self.store.episode_lengths[: self.episodes][~self.held_out].sum())
 
 
 def resolve_source(
@@ -53,6 +62,7 @@ def resolve_source(
     max_episodes: int | None = None,
     sigma_min: float | None = None,
     sigma_max: float | None = None,
+    held_out: float = 0.0,
 ) -> Source:
     """A source from what a config says of it.
 
@@ -64,6 +74,7 @@ def resolve_source(
         weight: >= 0, or None for the natural weight (all sources of a mixture, or none).
         max_episodes: take the first so many; None takes all.
         sigma_min, sigma_max: for ``Trust.bounds`` only, 0 to inf.
+        held_out: share of the episodes that no step teaches, from 0 to below 1.
 
     Raises:
         DataError: if the store cannot deliver this.
@@ -88,7 +99,27 @@ def resolve_source(
     else:
         pair = (0.0, np.inf) if trust is Trust.trusted else (np.inf, 0.0)
         low, high = np.full(episodes, pair[0]), np.full(episodes, pair[1])
-    return Source(name, store, weight, low[:episodes], high[:episodes])
+    out = hold_out(name, episodes, held_out)
+    return Source(name, store, weight, low[:episodes], high[:episodes], out)
+
+
+def hold_out(name: str, episodes: int, share: float) -> NDArray[np.bool_]:
+    """Which episodes of a source are held out: (E,), ``share`` of them, rounded up.
+
+    They hang on the source's name alone, so every arm and every training seed leaves out the same.
+
+    Raises:
+        SettingsError: unless 0 <= share < 1 and an episode is left to teach.
+    """
+    count = ceil(round(share * episodes, 9)) if 0 <= share < 1 else episodes  # 0.07 * 100 is 7
+    if count == episodes:
+        raise SettingsError(
+            f"source '{name}': held_out = {share} of {episodes} episodes (rounded up) leaves none "
+            "to teach; give a share from 0 to below 1 that leaves at least one."
+        )
+    held_out = np.zeros(episodes, np.bool_)
+    held_out[np.argsort(generator(0, f"held out of {name}").random(episodes))[:count]] = True
+    return held_out
 
 
 def _count_episodes(name: str, store: Store, max_episodes: int | None) -> int:

@@ -3,6 +3,7 @@
 Layout (version 1), N rows (control steps) in E episodes, O observations, A actions::
 
     data/observation.state  (N,O) float32     what was seen
+    data/observation.<name> (N,H,W,3) uint8   one for each camera, where there are any
     data/action             (N,A) float32     what was commanded while it was seen
     meta/episode_ends       (E,)  int64       cumulative, exclusive
     meta/sigma_min          (E,)  float64     only when annotated; sigma (VE) [normalised action]
@@ -26,6 +27,7 @@ import math
 import os
 import shutil
 import uuid
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,18 +36,21 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from ambient_datasets.annotation import annotate_store
+from ambient_datasets.frames import Frames, open_frames
 from ambient_datasets.layout import (
     ACTIONS,
+    CAMERA,
     ENDS,
     LAYOUT,
     OBSERVATIONS,
-    SIGMAS,
-    STAGED,
     VERSION,
+    find_cameras,
     read_annotation,
     read_attributes,
     read_ends,
     write_array,
+    write_frames_array,
 )
 from ambient_datasets.reading import (
     StrPath,
@@ -55,6 +60,7 @@ from ambient_datasets.reading import (
     read_table,
 )
 from ambient_datasets.records import JSON, Annotation, Attributes, Episode, check_json
+from ambient_policy.batch import STATE
 from ambient_policy.errors import DataError
 
 __all__ = [
@@ -81,6 +87,7 @@ class Store:
         attributes: what its numbers mean.
         episode_ends: (E,) int64, cumulative, exclusive.
         annotation: None where nobody has said what each episode may teach.
+        cameras: frames by the name of the camera; they stay on disk.
     """
 
     path: Path
@@ -89,6 +96,7 @@ class Store:
     annotation: Annotation | None
     _observations: NDArray[np.float32] = field(repr=False)
     _actions: NDArray[np.float32] = field(repr=False)
+    cameras: Mapping[str, Frames] = field(default_factory=dict)
 
     def observations(self) -> NDArray[np.float32]:
         """(N,O) float32."""
@@ -108,13 +116,23 @@ class Store:
         return len(self.episode_ends)
 
 
-def create_store(path: StrPath, attributes: Attributes) -> None:
+def create_store(
+    path: StrPath,
+    attributes: Attributes,
+    cameras: Mapping[str, tuple[int, int, int]] | None = None,
+) -> None:
     """An empty store, complete the moment its folder appears.
 
+    Args:
+        path: where.
+        attributes: what its numbers mean.
+        cameras: (H,W,3) [px] of each camera by its name; None for none.
+
     Raises:
-        DataError: if something lies at the path already.
+        DataError: if something lies at the path already, or for cameras that no store can have.
     """
-    path = Path(path)
+    path, cameras = Path(path), cameras or {}
+    _check_cameras(cameras)
     if path.exists():
         raise DataError(
             f"{path}: something lies here already. Append to it, delete it or give another path."
@@ -122,14 +140,28 @@ def create_store(path: StrPath, attributes: Attributes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     try:
-        _write_empty(zarr.create_group(str(partial)), attributes)
+        _write_empty(zarr.create_group(str(partial)), attributes, cameras)
         os.rename(partial, path)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
 
 
-def _write_empty(group: zarr.Group, attributes: Attributes) -> None:
+def _check_cameras(cameras: Mapping[str, tuple[int, int, int]]) -> None:
+    for name, shape in cameras.items():
+        if not name.isidentifier() or name == STATE:
+            raise DataError(
+                f"camera '{name}': give a name of letters, digits and underscores, not '{STATE}'."
+            )
+        if len(shape) != 3 or min(shape) < 1 or shape[2] != 3:
+            raise DataError(
+                f"camera '{name}': frames of shape {shape} given; give (height, width, 3) [px]."
+            )
+
+
+def _write_empty(
+    group: zarr.Group, attributes: Attributes, cameras: Mapping[str, tuple[int, int, int]]
+) -> None:
     for name in ("data", "meta"):
         group.create_group(name)
     widths = {
@@ -139,6 +171,8 @@ def _write_empty(group: zarr.Group, attributes: Attributes) -> None:
     for key, width in widths.items():
         # NaN as fill value: a chunk that gets lost later shows as NaN, never as zeros.
         write_array(group, key, np.empty((0, width), np.float32), math.nan)
+    for name, shape in cameras.items():
+        write_frames_array(group, name, shape)
     write_array(group, ENDS, np.empty(0, np.int64), -1)
     group.update_attributes({LAYOUT: VERSION, **_to_json(attributes)})
 
@@ -169,7 +203,9 @@ class Appender:
                 "store of their own."
             )
         group = zarr.open_group(str(self._path), mode="r+")
-        self._arrays = [find_array(group, self._path, key) for key in (OBSERVATIONS, ACTIONS)]
+        self._arrays = {key: find_array(group, self._path, key) for key in (OBSERVATIONS, ACTIONS)}
+        for name, array in find_cameras(group, self._path).items():
+            self._arrays[CAMERA + name] = array
         self._ends = find_array(group, self._path, ENDS)
         self._episodes, self._rows = len(ends), int(ends[-1]) if len(ends) else 0
 
@@ -177,78 +213,48 @@ class Appender:
         """Add one episode, whole or not at all.
 
         Raises:
-            DataError: if its dimensions are not the store's; nothing is written then.
+            DataError: if its dimensions or cameras are not the store's; nothing is written then.
         """
-        tables = (episode.observations, episode.actions)
-        for array, key, values in zip(self._arrays, (OBSERVATIONS, ACTIONS), tables, strict=True):
-            if array.shape[1] != values.shape[1]:
+        tables: dict[str, NDArray[Any]] = {
+            OBSERVATIONS: episode.observations,
+            ACTIONS: episode.actions,
+            **{CAMERA + name: frames for name, frames in episode.images.items()},
+        }
+        self._check(tables)
+        stop = self._rows + len(episode)
+        self._ends.resize((self._episodes + 1,))  # 1. reads -1: in flight
+        for key, array in self._arrays.items():  # 2. its rows
+            array.resize((stop, *array.shape[1:]))
+            array[self._rows : stop] = tables[key]
+        self._ends[self._episodes] = stop  # 3. committed
+        self._episodes, self._rows = self._episodes + 1, stop
+
+    def _check(self, tables: Mapping[str, NDArray[Any]]) -> None:
+        if tables.keys() != self._arrays.keys():
+            raise fault(
+                self._path,
+                ", ".join(sorted(tables.keys() ^ self._arrays.keys())),
+                f"the episode has {', '.join(sorted(tables))}, the store "
+                f"{', '.join(sorted(self._arrays))}",
+                "Give frames of every camera that the store has, and of no other.",
+                self._episodes,
+            )
+        for key, array in self._arrays.items():
+            given, needed = tables[key].shape[1:], array.shape[1:]
+            if given != needed:
                 raise fault(
                     self._path,
                     key,
-                    f"the episode has {values.shape[1]} dimensions, the store {array.shape[1]}",
-                    "Give the dimensions that the store's attributes name.",
+                    f"each row of the episode has shape {given}, of the store {needed}",
+                    "Give the dimensions that the store's attributes name, and frames of the size "
+                    "that it was made for.",
                     self._episodes,
                 )
-        stop = self._rows + len(episode)
-        self._ends.resize((self._episodes + 1,))  # 1. reads -1: in flight
-        for array, values in zip(self._arrays, tables, strict=True):  # 2. its rows
-            array.resize((stop, values.shape[1]))
-            array[self._rows : stop] = values
-        self._ends[self._episodes] = stop  # 3. committed
-        self._episodes, self._rows = self._episodes + 1, stop
 
 
 def append_episode(path: StrPath, episode: Episode) -> None:
     """Add one episode to a store, whole or not at all (see ``Appender`` for many)."""
     Appender(path).append(episode)
-
-
-def annotate_store(path: StrPath, annotation: Annotation) -> None:
-    """Say what each episode may teach; replaces an earlier annotation.
-
-    Killed at any moment, the store holds either the old annotation or the new one: the new arrays
-    are staged, one atomic write of the attributes declares them (the commit), and then they are
-    moved to their places in meta/; until that is done, readers follow the attributes.
-
-    Raises:
-        DataError: unless there is one sigma_min and sigma_max for each episode.
-    """
-    path = Path(path)
-    with open_group(path) as group:
-        read_attributes(group, path)
-        ends, _ = read_ends(group, path)
-    if len(annotation.sigma_min) != len(ends):
-        raise DataError(
-            f"{path}: the annotation speaks of {len(annotation.sigma_min)} episodes, the store "
-            f"holds {len(ends)}. Annotate every episode once, in order."
-        )
-    group = zarr.open_group(str(path), mode="r+")
-    _settle_annotation(group)
-    _write_sigmas(group, STAGED, annotation.sigma_min, annotation.sigma_max)
-    _declare(group, annotation.fingerprint, STAGED)
-    _settle_annotation(group)
-
-
-def _write_sigmas(group: zarr.Group, folder: str, *sigmas: NDArray[np.float64]) -> None:
-    for name, values in zip(SIGMAS, sigmas, strict=True):
-        write_array(group, f"{folder}/{name}", values, math.nan)
-
-
-def _declare(group: zarr.Group, fingerprint: str, folder: str) -> None:
-    group.update_attributes(
-        {"annotation": {"sigma": "ve", "fingerprint": fingerprint, "folder": folder}}
-    )
-
-
-def _settle_annotation(group: zarr.Group) -> None:
-    """Finish what a killed ``annotate_store`` had committed; drop what it had not."""
-    record: Any = group.attrs.get("annotation")
-    if record is not None and record["folder"] == STAGED:
-        staged = [np.asarray(group[f"{STAGED}/{name}"][...]) for name in SIGMAS]  # type: ignore[index]
-        _write_sigmas(group, "meta", *staged)
-        _declare(group, record["fingerprint"], "meta")
-    if STAGED in group:
-        del group[STAGED]
 
 
 def update_extra(path: StrPath, **values: JSON) -> None:
@@ -278,5 +284,9 @@ def open_store(path: StrPath) -> Store:
                 (ACTIONS, attributes.action_names),
             )
         )
+        cameras = {
+            name: open_frames(array, path, CAMERA + name, ends, unfinished=unfinished)
+            for name, array in find_cameras(group, path).items()
+        }
         annotation = read_annotation(group, path, record, len(ends))
-    return Store(path, attributes, ends, annotation, observations, actions)
+    return Store(path, attributes, ends, annotation, observations, actions, cameras)

@@ -1,62 +1,113 @@
-"""From draws to a batch, by one vectorised gather; edges are repeated inside the episode."""
+"""From draws to a batch, by one vectorised gather; edges are repeated inside the episode.
+
+The tables lie on the training device; what is copied there for a batch is a few numbers per draw.
+"""
+
+import warnings
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ambient_datasets.mixture import Mixture
-from ambient_policy.batch import Batch, Draw
+from ambient_policy.batch import STATE, Batch, Draw
 from ambient_policy.errors import DataError
 from ambient_policy.horizons import Horizons
 from ambient_policy.seeding import normal_at
 
 
-def gather(mixture: Mixture, horizons: Horizons, draw: Draw, seed: int) -> Batch:
-    """The windows of a draw: observations at t-To+1..t, actions at t..t+Tp-1.
+class Windows:
+    """The windows of a mixture: observations at t-To+1..t, actions at t..t+Tp-1.
 
     Args:
         mixture: whose windows are drawn.
         horizons: To and Tp.
-        draw: B windows with their noise levels.
         seed: of the kept noise.
-
-    Returns:
-        A batch on the CPU. ``kept_noise`` belongs to (source, episode, time step): overlapping
-        windows share it, whatever else is in the mixture. It is zero where sigma_trust is 0, since
-        nothing multiplies it there.
-
-    Raises:
-        DataError: if a window lies outside the mixture.
+        device: where the tables lie and the batches come to be.
     """
-    t = draw.window
-    _check_windows(mixture, t)
-    episode = mixture.episode_of_window(t)
-    first = mixture.episode_starts[episode][:, None]
-    last = first + mixture.episode_lengths[episode][:, None] - 1
-    observed = np.maximum(t[:, None] + horizons.observed, first)
-    predicted = t[:, None] + horizons.predicted
-    is_pad = predicted > last
-    rows = np.minimum(predicted, last)
-    noise_rows = rows + mixture.noise_origin[episode][:, None]
-    noise = _kept_noise(noise_rows, draw.sigma_trust > 0, mixture.actions.shape[1], seed)
-    return Batch(
-        observations=torch.from_numpy(mixture.observations.take(observed, axis=0)),
-        actions=torch.from_numpy(mixture.actions.take(rows, axis=0)),
-        kept_noise=torch.from_numpy(noise),
-        sigma=torch.from_numpy(draw.sigma.astype(np.float32)),
-        sigma_trust=torch.from_numpy(draw.sigma_trust.astype(np.float32)),
-        is_pad=torch.from_numpy(is_pad),
-    )
 
+    def __init__(
+        self,
+        mixture: Mixture,
+        horizons: Horizons,
+        seed: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.mixture, self.seed, self.device = mixture, seed, torch.device(device)
+        self._observed = torch.from_numpy(horizons.observed).to(self.device)
+        self._predicted = torch.from_numpy(horizons.predicted).to(self.device)
+        self._host_observed, self._host_predicted = horizons.observed, horizons.predicted
+        self._states = self._table(mixture.observations)
+        self._actions = self._table(mixture.actions)
 
-def _kept_noise(
-    rows: NDArray[np.int64], needed: NDArray[np.bool_], dimensions: int, seed: int
-) -> NDArray[np.float32]:
-    """(B,Tp) rows of the endless table -> (B,Tp,A), zero where it is not needed (B,)."""
-    noise = np.zeros((*rows.shape, dimensions), np.float32)
-    if needed.any():
-        noise[needed] = normal_at(seed, "kept noise", rows[needed], dimensions)
-    return noise
+    def gather(self, draw: Draw, crop: NDArray[np.float32] | None = None) -> Batch:
+        """The batch of B draws.
+
+        Args:
+            draw: windows with their noise levels.
+            crop: (B,2) in [0,1), where images are cropped; None is their centre.
+
+        Returns:
+            A batch on the device. ``kept_noise`` belongs to (source, episode, time step):
+            overlapping windows share it, whatever else is in the mixture. It is zero where
+            sigma_trust is 0, since nothing multiplies it there.
+
+        Raises:
+            DataError: if a window lies outside the mixture.
+        """
+        _check_windows(self.mixture, draw.window)
+        episode = self.mixture.episode_of_window(draw.window)
+        first = self.mixture.episode_starts[episode]
+        last = first + self.mixture.episode_lengths[episode] - 1
+        t, lowest, highest = self._send(np.stack([draw.window, first, last]))[..., None]
+        observed = torch.maximum(t + self._observed, lowest)
+        predicted = t + self._predicted
+        sigmas = self._send(np.stack([draw.sigma, draw.sigma_trust]).astype(np.float32))
+        centre = np.full((len(draw), 2), 0.5, np.float32)
+        return Batch(
+            observations={STATE: self._states[observed], **self._images(draw.window, first)},
+            actions=self._actions[torch.minimum(predicted, highest)],
+            kept_noise=self._kept_noise(draw, last, self.mixture.noise_origin[episode]),
+            sigma=sigmas[0],
+            sigma_trust=sigmas[1],
+            is_pad=predicted > highest,
+            crop=self._send(centre if crop is None else crop),
+        )
+
+    def _images(self, t: NDArray[np.int64], first: NDArray[np.int64]) -> dict[str, Tensor]:
+        """Frames (B,To,H,W,3) of each camera; read from disk, they are copied to the device."""
+        cameras = self.mixture.cameras.items()
+        if not cameras:
+            return {}
+        rows = np.maximum(t[:, None] + self._host_observed, first[:, None])
+        return {name: self._send(frames.read(rows)) for name, frames in cameras}
+
+    def _table(self, values: NDArray[np.float32]) -> Tensor:
+        with warnings.catch_warnings():  # the array is read-only, and nothing writes to the tensor
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+            return torch.from_numpy(values).to(self.device)
+
+    def _send(self, values: NDArray[Any]) -> Tensor:
+        """A small array to the device; from pinned memory the host need not wait for it."""
+        tensor = torch.from_numpy(values)
+        if self.device.type == "cuda":
+            return tensor.pin_memory().to(self.device, non_blocking=True)
+        return tensor.to(self.device)
+
+    def _kept_noise(self, draw: Draw, last: NDArray[np.int64], origin: NDArray[np.int64]) -> Tensor:
+        """(B,Tp,A) from the endless table, zero where it is not needed."""
+        actions = self._actions.shape[1]
+        shape = (len(draw), len(self._host_predicted), actions)
+        needed = draw.sigma_trust > 0
+        if not needed.any():
+            return torch.zeros(shape, device=self.device)
+        noise = np.zeros(shape, np.float32)
+        rows = np.minimum(draw.window[:, None] + self._host_predicted, last[:, None])
+        addresses = (rows + origin[:, None])[needed]
+        noise[needed] = normal_at(self.seed, "kept noise", addresses, actions)
+        return self._send(noise)
 
 
 def _check_windows(mixture: Mixture, window: NDArray[np.int64]) -> None:

@@ -1,7 +1,8 @@
 """BatchedTask: W worlds of one task stepped in one call on native threads (``mujoco.rollout``).
 
 World i equals the single task under the same seed, bit for bit. A world that has ended holds: it is
-not stepped, returns its last observation, reward 0, and neither terminated nor truncated.
+neither stepped nor drawn, returns its last observation, reward 0, and neither terminated nor
+truncated.
 """
 
 import os
@@ -16,15 +17,13 @@ from gymnasium.vector.utils import batch_space
 from mujoco.rollout import Rollout
 from numpy.typing import NDArray
 
-from ambient_envs.task import Floats, MujocoTask
+from ambient_envs.task import Floats, MujocoTask, Observation, Parts
 from ambient_policy.errors import SettingsError
 
-Step = tuple[
-    NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]
-]
+Step = tuple[Observation, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
 
 
-class BatchedTask(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArray[Any]]):
+class BatchedTask(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
     """W worlds (``num_envs``) of one task; autoreset is disabled."""
 
     def __init__(self, task: MujocoTask, num_envs: int, threads: int | None = None) -> None:
@@ -43,6 +42,7 @@ class BatchedTask(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArray[An
         self._data = [mujoco.MjData(task.model) for _ in range(threads)]
         self._randoms = [seeding.np_random(None)[0] for _ in range(num_envs)]
         self._states = np.zeros((num_envs, task.state_size))
+        self._seen: Parts = {}
         self._steps = np.zeros(num_envs, dtype=np.int64)
         self._live = np.zeros(num_envs, dtype=bool)
         self._success = np.zeros(num_envs, dtype=bool)
@@ -53,7 +53,7 @@ class BatchedTask(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArray[An
         *,
         seed: int | Sequence[int | None] | None = None,
         options: dict[str, Any] | None = None,
-    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    ) -> tuple[Observation, dict[str, Any]]:
         """New worlds; ``seed`` is one per world, or s for s, s+1, ...
 
         ``options={"reset_mask": (W,) bool}`` resets only some, as gymnasium's vectors do.
@@ -67,7 +67,16 @@ class BatchedTask(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArray[An
         self._steps[chosen], self._live[chosen] = 0, True
         self._success[chosen], self._failure[chosen] = False, ""
         told = {"state": self._states.copy(), **self.task.facts(self._states)}
-        return self.task.observe(self._states), _infos(told)
+        return self._look(chosen), _infos(told)
+
+    def _look(self, changed: NDArray[np.int64]) -> Observation:
+        """What all worlds show; only the ``changed`` ones (L,) are looked at anew."""
+        for name, rows in self.task.parts(self._states[changed]).items():
+            whole = self._seen.setdefault(
+                name, np.zeros((self.num_envs, *rows.shape[1:]), rows.dtype)
+            )
+            whole[changed] = rows
+        return self.task.observation({name: rows.copy() for name, rows in self._seen.items()})
 
     def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
         if seed is None:
@@ -93,7 +102,7 @@ class BatchedTask(VectorEnv[NDArray[np.float32], NDArray[np.float32], NDArray[An
         self._live &= ~(ended | late)
         told = {"is_success": self._success.copy(), "failure": self._failure.copy()}
         infos = _infos({**told, "state": self._states.copy()})
-        return self.task.observe(self._states), success.astype(np.float64), ended, late, infos
+        return self._look(live), success.astype(np.float64), ended, late, infos
 
     def _advance(
         self, live: NDArray[np.int64], controls: Floats

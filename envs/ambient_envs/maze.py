@@ -1,8 +1,8 @@
 """The maze: a point robot reaches a goal without touching a wall.
 
-Observation: position and goal [m]. Action: absolute target position [m] at 10 Hz. Success: within
-0.15 m of the goal inside 30 s. Touching a wall, as MuJoCo's contacts see it at any physics step,
-ends the episode as a failure.
+Observation: position and goal [m], and pictures of the cameras asked for ("top", "tilted"). Action:
+absolute target position [m] at 10 Hz. Success: within 0.15 m of the goal inside 30 s. Touching a
+wall, as MuJoCo's contacts see it at any physics step, ends the episode as a failure.
 """
 
 from importlib.resources import files
@@ -26,20 +26,22 @@ WALL_HEIGHT = 0.25  # [m]
 
 
 class MazeTask(MujocoTask):
-    """``ambient_envs/Maze-v0``; the layout is one of ``ambient_envs.layouts.LAYOUTS``."""
+    """``ambient_envs/Maze-v0``.
+
+    Args:
+        layout: one of ``ambient_envs.layouts.LAYOUTS``.
+        settings: ``render_mode``, ``camera``, ``cameras`` and ``image_size`` of ``MujocoTask``.
+    """
 
     observation_names = ("agent_x", "agent_y", "goal_x", "goal_y")
     observation_units = ("m", "m", "m", "m")
     action_names = ("target_x", "target_y")
     action_units = ("m", "m")
 
-    def __init__(
-        self, layout: str = "corridors", render_mode: str | None = None, camera: str = "top"
-    ) -> None:
+    def __init__(self, layout: str = "corridors", **settings: Any) -> None:
         self.layout = layout
-        self.observation_space = Box(-np.inf, np.inf, (4,), np.float32)
         self.action_space = Box(0.0, ARENA, (2,), np.float32)
-        super().__init__(maze_model(layout), render_mode, camera)
+        super().__init__(maze_model(layout), Box(-np.inf, np.inf, (4,), np.float32), **settings)
         self._free = free_space(layout, RADIUS + START_CLEARANCE)
 
     def reset_world(self, data: mujoco.MjData, random: np.random.Generator) -> None:

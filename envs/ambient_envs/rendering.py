@@ -10,12 +10,18 @@ PHYSICS = mujoco.mjtState.mjSTATE_FULLPHYSICS
 
 
 class WorldRenderer:
-    """Draws states of one model; opens its (headless) graphics context when first asked."""
+    """Draws states of one model; opens its (headless) graphics context when first asked.
 
-    def __init__(self, model: mujoco.MjModel, camera: str, size: int = 480) -> None:
+    Args:
+        model: what is drawn.
+        size: of the square pictures [px].
+        shadows: whether lights cast them; they cost most of the time of a small picture.
+    """
+
+    def __init__(self, model: mujoco.MjModel, size: int, shadows: bool = True) -> None:
         self._model = model
-        self._camera = camera
         self._size = size
+        self._shadows = shadows
         self._data = mujoco.MjData(model)
         self._renderer: mujoco.Renderer | None = None
 
@@ -24,17 +30,24 @@ class WorldRenderer:
         """Names of the model's cameras."""
         return [self._model.camera(i).name for i in range(self._model.ncam)]
 
+    def check_camera(self, camera: str) -> None:
+        """Refuse a camera the model does not have.
+
+        Raises:
+            SettingsError: listing those it has.
+        """
+        if camera not in self.cameras:
+            raise unknown("camera", camera, self.cameras)
+
     def picture(
-        self, physics: NDArray[np.float64], mocap: NDArray[np.float64], camera: str | None = None
+        self, physics: NDArray[np.float64], mocap: NDArray[np.float64], camera: str
     ) -> NDArray[np.uint8]:
         """(size, size, 3) picture of a physics state, with mocap bodies at (nmocap,3) [m].
 
         Raises:
             SettingsError: for a camera the model does not have, or where nothing can be drawn.
         """
-        camera = self._camera if camera is None else camera
-        if camera not in self.cameras:
-            raise unknown("camera", camera, self.cameras)
+        self.check_camera(camera)
         if self._renderer is None:
             self._renderer = self._open()
         mujoco.mj_setState(self._model, self._data, physics, PHYSICS)
@@ -45,12 +58,14 @@ class WorldRenderer:
 
     def _open(self) -> mujoco.Renderer:
         try:
-            return mujoco.Renderer(self._model, self._size, self._size)
+            renderer = mujoco.Renderer(self._model, self._size, self._size)
         except (mujoco.FatalError, RuntimeError, AttributeError, ImportError) as error:
             raise SettingsError(
                 f"MuJoCo cannot draw here ({error}). On a machine without a display set "
                 "MUJOCO_GL=egl (or osmesa) before Python starts."
             ) from error
+        renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = self._shadows
+        return renderer
 
     def close(self) -> None:
         """Free the graphics context."""

@@ -7,22 +7,33 @@ stepped here and many stepped by ``batched.BatchedTask`` are judged by the same 
 Order in a control step: physics (dt / time step of the model, sensors kept after each), then
 divergence, failure, success, time limit. Every control step starts from a zero solver warm start:
 a world is then a function of its state alone, whoever steps it.
+
+What is seen is the state part (O,) alone, or, with cameras, a dictionary: "state" (O,) float32 and
+for each camera a picture (H,W,3) uint8, drawn without shadows. All of it is a function of the
+world's state.
 """
 
 from abc import ABC, abstractmethod
-from typing import Any, SupportsFloat
+from collections.abc import Sequence
+from typing import Any, SupportsFloat, TypeAlias
 
 import gymnasium
 import mujoco
 import numpy as np
 from gymnasium.error import ResetNeeded
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Dict
 from numpy.typing import NDArray
 
 from ambient_envs.rendering import WorldRenderer
-from ambient_policy.errors import DataError
+from ambient_policy.errors import DataError, SettingsError
 
 Floats = NDArray[np.float64]
+Parts: TypeAlias = dict[str, NDArray[Any]]
+Observation: TypeAlias = Any
+"""(...,O) float32; with cameras a dictionary of parts."""
+
+STATE = "state"  # the part of a dictionary that is not a picture
+FILM_SIZE = 480  # side of the pictures that render() draws [px]
 PHYSICS = mujoco.mjtState.mjSTATE_FULLPHYSICS
 MOCAP = mujoco.mjtState.mjSTATE_MOCAP_POS
 DIVERGED = (
@@ -32,11 +43,18 @@ DIVERGED = (
 )
 
 
-class MujocoTask(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]], ABC):
+class MujocoTask(gymnasium.Env[Observation, NDArray[np.float32]], ABC):
     """A world in MuJoCo, controlled at 1 / dt.
 
     A world's state is a row of S numbers: full physics (time, positions, velocities, ...), then
     the positions of mocap bodies (goals), which physics leaves alone.
+
+    Args:
+        model: the world.
+        state_space: of the state part (O,).
+        render_mode, camera: of ``render``.
+        cameras: names of the model's cameras that are observed.
+        image_size: side of their square pictures [px].
 
     Attributes:
         dt: control period [s].
@@ -45,7 +63,7 @@ class MujocoTask(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]], ABC):
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
-    observation_space: Box[np.float32]
+    state_space: Box[np.float32]
     action_space: Box[np.float32]
     dt: float = 0.1
     time_limit: float = 30.0
@@ -55,18 +73,53 @@ class MujocoTask(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]], ABC):
     action_units: tuple[str, ...]
 
     def __init__(
-        self, model: mujoco.MjModel, render_mode: str | None = None, camera: str = "top"
+        self,
+        model: mujoco.MjModel,
+        state_space: Box[np.float32],
+        *,
+        render_mode: str | None = None,
+        camera: str = "top",
+        cameras: Sequence[str] = (),
+        image_size: int = 96,
     ) -> None:
         self.model = model
         self.data = mujoco.MjData(model)
         self.render_mode = render_mode
-        self.renderer = WorldRenderer(model, camera)
+        self.camera = camera
+        self.renderer = WorldRenderer(model, FILM_SIZE)
+        self.eyes = WorldRenderer(model, image_size, shadows=False)
+        self._check_cameras(cameras, image_size)
+        self.cameras, self.image_size = tuple(cameras), image_size
+        self.state_space = state_space
+        self.observation_space = self._space()
         self.substeps = round(self.dt / model.opt.timestep)
         self.step_limit = round(self.time_limit / self.dt)
         self.physics_size = mujoco.mj_stateSize(model, PHYSICS)
         self.state_size = self.physics_size + 3 * model.nmocap
         self._steps = 0
         self._running = False
+
+    def _check_cameras(self, cameras: Sequence[str], image_size: int) -> None:
+        if isinstance(cameras, str) or len(set(cameras)) < len(cameras) or STATE in cameras:
+            raise SettingsError(
+                f"cameras = {cameras!r}: give a list of different names other than '{STATE}', "
+                "e.g. [top]."
+            )
+        for camera in cameras:
+            self.eyes.check_camera(camera)
+        buffer = self.model.vis.global_
+        largest = min(buffer.offwidth, buffer.offheight)
+        if not 1 <= image_size <= largest:
+            raise SettingsError(
+                f"image_size = {image_size} px must be from 1 to {largest}, the size of the "
+                "model's offscreen buffer."
+            )
+
+    def _space(self) -> Box[np.float32] | Dict:
+        if not self.cameras:
+            return self.state_space
+        picture = Box(0, 255, (self.image_size, self.image_size, 3), np.uint8)
+        return Dict({STATE: self.state_space, **dict.fromkeys(self.cameras, picture)})
 
     # ------------------------------------------------------------------ hooks of a task
 
@@ -76,7 +129,7 @@ class MujocoTask(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]], ABC):
 
     @abstractmethod
     def observe(self, states: Floats) -> NDArray[np.float32]:
-        """(W,S) -> (W,O)."""
+        """(W,S) -> (W,O): the state part."""
 
     @abstractmethod
     def success(self, states: Floats) -> NDArray[np.bool_]:
@@ -101,6 +154,22 @@ class MujocoTask(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]], ABC):
         return states[:, self.physics_size :].reshape(len(states), -1, 3)
 
     # ------------------------------------------------------------------ what the twin shares
+
+    def parts(self, states: Floats) -> Parts:
+        """(W,S) -> all that is seen: "state" (W,O) and a picture (W,H,W,3) of every camera."""
+        pictures = {camera: self._pictures(states, camera) for camera in self.cameras}
+        return {STATE: self.observe(states), **pictures}
+
+    def _pictures(self, states: Floats, camera: str) -> NDArray[np.uint8]:
+        """(W,S) -> (W,H,W,3)."""
+        pictures = np.empty((len(states), self.image_size, self.image_size, 3), np.uint8)
+        for picture, state in zip(pictures, states, strict=True):
+            picture[:] = self._draw(self.eyes, state, camera)
+        return pictures
+
+    def observation(self, parts: Parts) -> Observation:
+        """Parts as the observation space has them: without cameras, the state part alone."""
+        return parts if self.cameras else parts[STATE]
 
     def new_state(self, random: np.random.Generator) -> Floats:
         """(S,) a world drawn by the reset law; leaves it in ``data``."""
@@ -137,7 +206,7 @@ class MujocoTask(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]], ABC):
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    ) -> tuple[Observation, dict[str, Any]]:
         """A new world; equal seeds give equal worlds."""
         super().reset(seed=seed)
         state = self.new_state(self.np_random)
@@ -145,15 +214,15 @@ class MujocoTask(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]], ABC):
         facts = {name: rows[0] for name, rows in self.facts(state[None]).items()}
         return self._see(state), {"state": state, **facts}
 
-    def set_state(self, state: Floats) -> NDArray[np.float32]:
-        """Continue from a stored state (S,); returns its observation (O,)."""
+    def set_state(self, state: Floats) -> Observation:
+        """Continue from a stored state (S,); returns what is seen there."""
         self._put_state(state)
         self._steps, self._running = round(self.data.time / self.dt), True
         return self._see(state)
 
     def step(
         self, action: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], SupportsFloat, bool, bool, dict[str, Any]]:
+    ) -> tuple[Observation, SupportsFloat, bool, bool, dict[str, Any]]:
         """One control step of dt under an absolute target (A,)."""
         if not self._running:
             raise ResetNeeded("this episode has ended (or never began): call reset() before step()")
@@ -172,9 +241,9 @@ class MujocoTask(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]], ABC):
         info = {"is_success": bool(success), "failure": failure, "state": state}
         return self._see(state), float(success), terminated, truncated, info
 
-    def _see(self, state: Floats) -> NDArray[np.float32]:
-        """(S,) -> (O,)."""
-        return np.asarray(self.observe(state[None])[0])
+    def _see(self, state: Floats) -> Observation:
+        """(S,) -> the observation of one world."""
+        return self.observation({name: rows[0] for name, rows in self.parts(state[None]).items()})
 
     def _advance(self, control: Floats) -> tuple[Floats, bool]:
         """Physics of one control step: sensors (substeps,N), and whether the world diverged.
@@ -207,9 +276,13 @@ class MujocoTask(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]], ABC):
     def render(self, state: Floats | None = None, camera: str | None = None) -> NDArray[np.uint8]:
         """(H,W,3) picture of the world as it is, or of a stored state (S,), from a named camera."""
         state = self._get_state() if state is None else state
+        return self._draw(self.renderer, state, camera or self.camera)
+
+    def _draw(self, renderer: WorldRenderer, state: Floats, camera: str) -> NDArray[np.uint8]:
         split = self.physics_size
-        return self.renderer.picture(state[:split], state[split:].reshape(-1, 3), camera)
+        return renderer.picture(state[:split], state[split:].reshape(-1, 3), camera)
 
     def close(self) -> None:
-        """Free the renderer."""
+        """Free the graphics contexts."""
         self.renderer.close()
+        self.eyes.close()

@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import chisquare
+from scipy.stats import chisquare, kstest
 
 from ambient_policy.ambient.admission import Admission, buffer_factor
 from ambient_policy.ambient.sampler import Sampler
-from ambient_policy.diffusion.noise import Schedule, Sigma, UniformOverLevels, ddpm_levels
+from ambient_policy.diffusion.law import ContinuousLaw, Law, LawKind, UniformOverLevels
+from ambient_policy.diffusion.noise import Schedule, Sigma, ddpm_levels
 from ambient_policy.errors import SettingsError
 
 LAW = UniformOverLevels(ddpm_levels(Schedule.squaredcos, 100))
+EDM = ContinuousLaw(LawKind.log_normal, -1.2, 1.2, 0.002, 80.0)
 INF = np.inf
 
 
@@ -21,7 +23,7 @@ def sampler(
     lengths: list[int],
     weight: list[float],
     ambient_loss: bool = False,
-    law: UniformOverLevels = LAW,
+    law: Law = LAW,
 ) -> Sampler:
     sizes = np.array(lengths, dtype=np.int64)
     admission = Admission(np.array(sigma_min), np.array(sigma_max), ambient_loss)
@@ -151,3 +153,30 @@ def test_an_uncovered_interval_between_levels_does_no_harm() -> None:
     s = sampler([0.2, INF], [0.0, 0.2], [1, 1], [1.0, 1.0], law=law)
     draw = s.draw(0, 0, 100)
     np.testing.assert_array_equal(draw.window, np.where(draw.sigma > 0.2, 0, 1))
+
+
+def test_a_continuous_law_keeps_its_shape_and_teaches_only_the_admitted() -> None:
+    s = sampler([0.0, 0.3, INF], [INF, 0.0, 0.1], [3, 500, 40], [1.0, 1.0, 1.0], law=EDM)
+    draw = s.draw(0, 0, 20_000)
+    assert kstest(np.log(draw.sigma), "norm", args=(-1.2, 1.2)).pvalue > 1e-4
+    episode = np.searchsorted(s.starts, draw.window, side="right") - 1
+    assert s.admission.admits(episode, draw.sigma).all()
+    assert set(episode) == {0, 1, 2}
+
+
+def test_an_uncovered_interval_of_a_continuous_law_is_named_with_its_share() -> None:
+    share = EDM.probability(0.1, 0.3)
+    with pytest.raises(SettingsError, match=rf"sigma in \[0.1, 0.3\], where {share:.2%} of the"):
+        sampler([0.3, INF], [0.0, 0.1], [1, 1], [1.0, 1.0], law=EDM)
+    with pytest.raises(SettingsError, match=r"sigma in \[0, 0.1\]"):
+        sampler([0.1], [0.0], [1], [1.0], law=EDM)
+
+
+def test_bands_of_a_continuous_law_may_touch_for_one_sigma_is_never_drawn() -> None:
+    s = sampler([0.2, INF], [0.0, 0.2], [1, 1], [1.0, 1.0], law=EDM)
+    draw = s.draw(0, 0, 1000)
+    np.testing.assert_array_equal(draw.window, np.where(draw.sigma > 0.2, 0, 1))
+
+
+def test_an_uncovered_interval_beyond_the_ends_of_the_law_does_no_harm() -> None:
+    assert sampler([0.001], [0.0], [1], [1.0], law=EDM).draw(0, 0, 9).sigma.shape == (9,)

@@ -12,7 +12,7 @@ import pytest
 from ambient_datasets import collect as collecting
 from ambient_datasets.collect import Collection, collect
 from ambient_datasets.store import open_store
-from ambient_envs.experts import Attempt
+from ambient_envs.experts import Attempt, World
 from ambient_policy.errors import DataError, SettingsError
 
 MAZE: dict[str, Any] = {
@@ -39,9 +39,7 @@ def invented(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Attempts that take no time: numbers from the seeds, every third fails by the given word."""
 
     def install(failure: str) -> None:
-        def attempt(
-            _: str, layout: str, expert: str, world_seed: int, planner_seed: int
-        ) -> Attempt:
+        def attempt(world: World, expert: str, world_seed: int, planner_seed: int) -> Attempt:
             numbers = np.random.default_rng([world_seed, planner_seed])
             steps = int(numbers.integers(3, 9))
             rows = numbers.normal(size=(steps, 6)).astype(np.float32)
@@ -54,8 +52,9 @@ def invented(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 def test_the_store_does_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
     pytest.importorskip("ompl")
+    seen = {**MAZE, "cameras": ["top"], "image_size": 8}
     for workers in (1, 2):
-        collect(tmp_path / f"{workers}.zarr", episodes=5, **{**MAZE, "workers": workers})
+        collect(tmp_path / f"{workers}.zarr", episodes=5, **{**seen, "workers": workers})
     assert files(tmp_path / "1.zarr") == files(tmp_path / "2.zarr")
 
 
@@ -79,6 +78,46 @@ def test_what_a_collected_store_says_and_holds(tmp_path: Path) -> None:
         assert (rows[:, 2:] == rows[0, 2:]).all()  # one goal an episode
         assert np.hypot(*(rows[-1, :2] - rows[0, 2:])) < 0.35  # the last step before success
         assert np.hypot(*(commands[0] - rows[0, :2])) < 0.11  # a tenth of a second ahead
+
+
+def test_pictures_are_stored_beside_the_states_they_show(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ompl")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # for the unpacked frames
+    seen = {**MAZE, "cameras": ("top", "tilted"), "image_size": 24}
+    collect(tmp_path / "seen.zarr", episodes=2, **seen)
+    collect(tmp_path / "blind.zarr", episodes=2, **MAZE)
+    store, blind = open_store(tmp_path / "seen.zarr"), open_store(tmp_path / "blind.zarr")
+    assert np.array_equal(store.observations(), blind.observations())
+    assert np.array_equal(store.actions(), blind.actions()) and not blind.cameras
+    assert {name: frames.shape for name, frames in store.cameras.items()} == {
+        "top": (24, 24, 3),
+        "tilted": (24, 24, 3),
+    }
+    task = World("ambient_envs/Maze-v0", "rooms", ("top", "tilted"), 24).make()
+    task.reset(seed=0)
+    rows = np.array([0, 3, len(store.observations()) - 1])
+    for row, observed in zip(rows, store.observations()[rows].astype(float), strict=True):
+        state = np.zeros(task.state_size)
+        state[1:3], state[5:7] = observed[:2], observed[2:]
+        for camera, shown in task.set_state(state).items():
+            if camera != "state":  # what is stored in single precision is drawn almost alike
+                stored = store.cameras[camera].read(np.array([row]))[0]
+                assert np.abs(stored.astype(int) - shown).mean() < 0.1
+
+
+def test_a_collection_with_pictures_continues_with_the_same_cameras(tmp_path: Path) -> None:
+    pytest.importorskip("ompl")
+    seen = {**MAZE, "cameras": ["top"], "image_size": 16}
+    for parts in ((1, 2), (2,)):
+        for episodes in parts:
+            collect(tmp_path / f"{len(parts)}.zarr", episodes=episodes, **seen)
+    assert files(tmp_path / "1.zarr") == files(tmp_path / "2.zarr")
+    changes: list[dict[str, Any]] = [{"cameras": []}, {"cameras": ["tilted"]}, {"image_size": 17}]
+    for change in changes:
+        with pytest.raises(DataError, match=r"'cameras': {'top': \(16, 16, 3\)}}, but .* asked"):
+            collect(tmp_path / "1.zarr", episodes=4, **{**seen, **change})
 
 
 def test_failures_are_discarded_counted_and_told(
@@ -149,6 +188,10 @@ def test_messages(
     ):
         with pytest.raises(SettingsError, match=text):
             collect(path, **{"episodes": 3, **MAZE, **change})
+    with pytest.raises(SettingsError, match="unknown camera 'toop'; known: tilted, top"):
+        collect(path, episodes=3, **MAZE, cameras=["toop"])
+    with pytest.raises(SettingsError, match="image_size = 0 px must be from 1"):
+        collect(path, episodes=3, **MAZE, cameras=["top"], image_size=0)
     assert not path.exists()
 
     invented("wall")

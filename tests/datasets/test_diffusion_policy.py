@@ -81,7 +81,9 @@ def test_several_keys_stand_side_by_side_flattened(path: Path, describe: Describ
 def test_our_own_store_needs_no_description(make_store: MakeStore, describe: Describe) -> None:
     store = make_store("a")
     np.testing.assert_array_equal(open_any(store.path).actions(), store.actions())
-    with pytest.raises(DataError, match="says itself what its numbers mean.*Remove the descr"):
+    with pytest.raises(
+        DataError, match="says itself what its numbers mean.*Remove the source's attributes"
+    ):
         open_any(store.path, describe())
 
 
@@ -103,7 +105,7 @@ def test_missing_key_lists_what_is_there(path: Path, describe: Describe) -> None
 
 def test_wrong_number_of_names(path: Path, describe: Describe) -> None:
     attributes = describe(observation_names=("a", "b"), observation_units=("m", "m"))
-    refused(path, attributes, "data/state: 3 columns, but 2 observation names (a, b)", "Name every")
+    refused(path, attributes, "data/state: 3 columns, but 2 observation names", "Name every")
 
 
 @pytest.mark.parametrize("rows", [9, 11])
@@ -161,3 +163,14 @@ def test_the_human_push_t_store_opens() -> None:
     )
     assert store.annotation is None
     assert (store.episode_lengths.min(), store.episode_lengths.max()) == (49, 246)
+
+
+@pytest.mark.skipif(not PUSHT.exists(), reason="the human Push-T store is not on this machine")
+def test_the_human_push_t_store_has_pictures() -> None:
+    attributes = Attributes(
+        "gym_pusht/PushT-v0", "human", 10.0, NAMES[:2], UNITS[:2], ("x", "y"), ("px", "px")
+    )
+    store = open_any(PUSHT, attributes, observation_columns=[0, 1], cameras={"pixels": "img"})
+    frames = store.cameras["pixels"]
+    assert (len(frames), frames.shape) == (25650, (96, 96, 3))
+    assert store.observations().shape == (25650, 2)

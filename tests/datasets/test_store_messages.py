@@ -262,8 +262,10 @@ def test_append_to_an_annotated_store(make_store: MakeStore) -> None:
 
 def test_append_of_other_dimensions(make_store: MakeStore) -> None:
     store = make_store("a")
-    text = "data/action: episode 3: the episode has 3 dimensions, the store 2. Give the dimensions"
-    with pytest.raises(DataError, match=text):
+    text = (
+        "episode 3: each row of the episode has shape (3,), of the store (2,). Give the dimensions"
+    )
+    with pytest.raises(DataError, match=re.escape(text)):
         append_episode(store.path, Episode(zeros(1, 3), zeros(1, 3)))
     assert len(open_store(store.path)) == 3
 

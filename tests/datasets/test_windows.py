@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ambient_datasets.mixture import Mixture
 from ambient_datasets.source import Source, resolve_source
 from ambient_datasets.store import Attributes, Store
-from ambient_datasets.windows import gather
+from ambient_datasets.windows import Windows
 from ambient_policy.batch import Batch, Draw
 from ambient_policy.errors import DataError
 from ambient_policy.horizons import Horizons
@@ -46,13 +46,13 @@ def test_gather_equals_a_slow_loop(
 ) -> None:
     mixture = Mixture.join([source(f"s{i}", given) for i, given in enumerate(sources)])
     window = data.draw(st.lists(st.integers(0, len(mixture) - 1), max_size=12))
-    batch = gather(mixture, Horizons(obs, pred, 1), draw(window), seed=0)
+    batch = Windows(mixture, Horizons(obs, pred, 1), seed=0).gather(draw(window))
     for b, t in enumerate(window):
         stop = next(s for s in np.cumsum(mixture.episode_lengths) if t < s)
         start = max(s for s in mixture.episode_starts if s <= t)
         for i in range(obs):
             row = max(t - obs + 1 + i, start)
-            assert batch.observations[b, i].tolist() == mixture.observations[row].tolist()
+            assert batch.observations["state"][b, i].tolist() == mixture.observations[row].tolist()
         for i in range(pred):
             row = min(t + i, stop - 1)
             assert batch.actions[b, i].tolist() == mixture.actions[row].tolist()
@@ -62,24 +62,49 @@ def test_gather_equals_a_slow_loop(
 def test_shapes_types_and_levels() -> None:
     mixture = Mixture.join([source("a", [5, 6])])
     levels = Draw(np.array([0, 4, 10]), np.array([0.1, 2.0, 3.0]), np.array([0.0, 1.0, 2.0]))
-    batch = gather(mixture, Horizons(2, 4, 2), levels, seed=0)
-    shapes = {name: tuple(value.shape) for name, value in vars(batch).items()}
+    batch = Windows(mixture, Horizons(2, 4, 2), seed=0).gather(levels)
+    values = {**vars(batch), **batch.observations}
+    del values["observations"]
+    shapes = {name: tuple(value.shape) for name, value in values.items()}
     assert shapes == {
-        "observations": (3, 2, 2),
+        "state": (3, 2, 2),
         "actions": (3, 4, 1),
         "kept_noise": (3, 4, 1),
         "sigma": (3,),
         "sigma_trust": (3,),
         "is_pad": (3, 4),
+        "crop": (3, 2),
     }
     assert batch.is_pad.dtype == torch.bool
-    assert all(v.dtype == torch.float32 for k, v in vars(batch).items() if k != "is_pad")
+    assert all(v.dtype == torch.float32 for k, v in values.items() if k != "is_pad")
     assert batch.sigma.tolist() == pytest.approx([0.1, 2.0, 3.0])
     assert batch.sigma_trust.tolist() == [0, 1, 2]
 
 
+@pytest.mark.parametrize("rows", [slice(0, 2), slice(2, 5), slice(4, 4), slice(None)])
+def test_rows_of_draws_give_rows_of_the_batch(rows: slice) -> None:
+    windows = Windows(Mixture.join([source("a", [5, 6])]), Horizons(2, 4, 2), seed=0)
+    draws = Draw(np.array([0, 4, 10, 3, 3]), np.ones(5), np.array([0.0, 0.5, 0.0, 0.5, 0.2]))
+    crop = np.linspace(0, 0.9, 10, dtype=np.float32).reshape(5, 2)
+    part = windows.gather(draws.rows(rows), crop[rows])
+    expected = windows.gather(draws, crop).rows(rows)
+    assert torch.equal(part.observations["state"], expected.observations["state"])
+    for name in ("actions", "kept_noise", "sigma", "sigma_trust", "is_pad", "crop"):
+        assert torch.equal(getattr(part, name), getattr(expected, name))
+
+
+def test_the_host_never_waits_for_the_device() -> None:
+    """A tensor on the meta device has no values: whatever asks for one raises."""
+    mixture = Mixture.join([source("a", [5, 6])])
+    batch = Windows(mixture, Horizons(2, 4, 2), seed=0, device="meta").gather(draw([0, 4, 10]))
+    tensors = [batch.actions, batch.kept_noise, batch.sigma, batch.is_pad, batch.crop]
+    assert all(t.device.type == "meta" for t in (*tensors, *batch.observations.values()))
+    with pytest.raises(RuntimeError):
+        batch.sigma[0].item()
+
+
 def noise(mixture: Mixture, window: int, seed: int = 0) -> Batch:
-    return gather(mixture, Horizons(2, 8, 4), draw([window]), seed)
+    return Windows(mixture, Horizons(2, 8, 4), seed).gather(draw([window]))
 
 
 def test_overlapping_windows_share_the_noise_of_a_step() -> None:
@@ -113,7 +138,8 @@ def test_noise_is_standard_normal_and_only_where_it_counts() -> None:
     mixture = Mixture.join([source("a", [4000])])
     t = np.arange(0, 4000, 8)
     level = np.where(t < 2000, 0.0, 0.5)
-    kept = gather(mixture, Horizons(2, 8, 4), Draw(t, np.ones(500), level), 0).kept_noise
+    windows = Windows(mixture, Horizons(2, 8, 4), seed=0)
+    kept = windows.gather(Draw(t, np.ones(500), level)).kept_noise
     assert (kept[:250] == 0).all()
     assert abs(float(kept[250:].mean())) < 0.1 and abs(float(kept[250:].std()) - 1) < 0.1
 

@@ -1,5 +1,7 @@
 """The loss: its reduction, its equivalents in VP letters, and its minimiser."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -10,6 +12,7 @@ from ambient_policy.diffusion.precondition import Prediction, c_noise, coefficie
 
 torch.set_default_dtype(torch.float32)
 B, TP, A = 64, 8, 2
+DATA = 0.4  # sigma_data
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -27,22 +30,26 @@ SIGMA = torch.logspace(-1.5, 1, B, dtype=torch.float64)
 def test_weighted_loss_is_the_error_of_what_the_network_estimates(prediction: Prediction) -> None:
     x0, eps, output = normal(B, TP, A), normal(B, TP, A, seed=1), normal(B, TP, A, seed=2)
     x = x0 + SIGMA[:, None, None] * eps
-    alpha = (1 + SIGMA**2).rsqrt()[:, None, None]
-    target = {
-        Prediction.x0: x0,
-        Prediction.eps: eps,
-        Prediction.v: alpha * eps - SIGMA[:, None, None] * alpha * x0,
+    sigma = SIGMA[:, None, None]
+    alpha, deviation = (1 + sigma**2).rsqrt(), (sigma**2 + DATA**2).sqrt()
+    target, seen = {
+        Prediction.x0: (x0, alpha * x),
+        Prediction.eps: (eps, alpha * x),
+        Prediction.v: (alpha * eps - sigma * alpha * x0, alpha * x),
+        # Karras et al. 2022, eq. 8 with table 1: (x0 - c_skip x) / c_out
+        Prediction.edm: ((sigma * x0 - DATA**2 * eps) / (DATA * deviation), x / deviation),
+        Prediction.flow: (eps - x0, x / (1 + sigma)),
     }[prediction]
-    c_skip, c_out, c_in = coefficients(prediction, SIGMA)
+    c_skip, c_out, c_in = coefficients(prediction, SIGMA, DATA)
     torch.testing.assert_close(c_skip * x + c_out * target, x0)
-    torch.testing.assert_close(c_in, alpha)
+    torch.testing.assert_close(c_in * x, seen)
     loss = denoising_loss(
         c_skip * x + c_out * output,
         x0,
         x,
         SIGMA,
         0 * SIGMA,
-        error_weight(prediction, SIGMA, None),
+        error_weight(prediction, SIGMA, DATA, None),
         everything(),
     )
     torch.testing.assert_close(loss, ((output - target) ** 2).mean())
@@ -65,19 +72,76 @@ def test_ambient_loss_equals_its_two_published_forms() -> None:
     sigma, sigma_trust = torch.tensor([0.8], dtype=torch.float64), torch.tensor([0.3]).double()
     x_trust, x_sigma, d = normal(1, TP, A), normal(1, TP, A, seed=1), normal(1, TP, A, seed=2)
     mask = torch.ones(1, TP, dtype=torch.bool)
-    one = error_weight(Prediction.x0, sigma, None)
+    one = error_weight(Prediction.x0, sigma, DATA, None)
     ours = denoising_loss(d, x_trust, x_sigma, sigma, sigma_trust, one, mask)
     r = (sigma_trust / sigma) ** 2
     torch.testing.assert_close(
         ours, (((1 - r) * d + r * x_sigma - x_trust) ** 2).mean() / ((1 - r) ** 2).squeeze()
     )
-    s, s_min = sigma / (1 + sigma**2).sqrt(), sigma_trust / (1 + sigma_trust**2).sqrt()
-    x_s, x_smin = x_sigma * (1 - s**2).sqrt(), x_trust * (1 - s_min**2).sqrt()
+    s, s_min, x_s, x_smin = vp_images(x_trust, x_sigma, sigma, sigma_trust)
     gap = s**2 - s_min**2
     slides = (
         d + s_min**2 * (1 - s**2).sqrt() / gap * x_s - s**2 * (1 - s_min**2).sqrt() / gap * x_smin
     )
     torch.testing.assert_close(ours, (slides**2).mean())
+
+
+def vp_images(x_trust: Tensor, x_sigma: Tensor, sigma: Tensor, sigma_trust: Tensor) -> Any:
+    """(s, s_min, x_s, x_smin) of FACTS."""
+    s, s_min = sigma / (1 + sigma**2).sqrt(), sigma_trust / (1 + sigma_trust**2).sqrt()
+    return s, s_min, x_sigma * (1 - s**2).sqrt(), x_trust * (1 - s_min**2).sqrt()
+
+
+def eps_target(x_s: Tensor, x_smin: Tensor, s: Tensor, s_min: Tensor, slides: bool) -> Tensor:
+    """What eps_hat should equal in the mean, in VP letters; the slides' coefficient or ours."""
+    gap = s**2 - s_min**2
+    printed = s**2 * (1 - s_min**2) / (gap * (1 - s**2).sqrt())
+    coefficient = printed if slides else s * (1 - s_min**2) / gap
+    return coefficient * x_s - s * ((1 - s**2) * (1 - s_min**2)).sqrt() / gap * x_smin
+
+
+def test_ambient_loss_of_eps_equals_its_form_in_vp_letters() -> None:
+    sigma, sigma_trust = torch.tensor([0.8]).double(), torch.tensor([0.3]).double()
+    x_trust, x_sigma, eps_hat = (normal(1, TP, A, seed=i) for i in range(3))
+    s, s_min, x_s, x_smin = vp_images(x_trust, x_sigma, sigma, sigma_trust)
+    ours = denoising_loss(
+        x_sigma - sigma * eps_hat,
+        x_trust,
+        x_sigma,
+        sigma,
+        sigma_trust,
+        error_weight(Prediction.eps, sigma, DATA, None),
+        torch.ones(1, TP, dtype=torch.bool),
+    )
+    target = eps_target(x_s, x_smin, s, s_min, slides=False)
+    torch.testing.assert_close(ours, ((eps_hat - target) ** 2).mean())
+
+
+def test_the_slides_eps_form_is_not_the_ordinary_loss_without_trust_level() -> None:
+    x0, eps = normal(B, TP, A), normal(B, TP, A, seed=1)
+    sigma = SIGMA[:, None, None]
+    s, zero, x_s, x_smin = vp_images(x0, x0 + sigma * eps, sigma, 0 * sigma)
+    torch.testing.assert_close(eps_target(x_s, x_smin, s, zero, slides=False), eps)
+    error = eps_target(x_s, x_smin, s, zero, slides=True) - eps
+    torch.testing.assert_close(error, (1 / (1 - s**2).sqrt() - 1 / s) * x_s)
+    assert error.std() > 0.5
+
+
+def test_the_slides_eps_form_is_biased_and_ours_is_not() -> None:
+    """For Gaussian x0 of variance v, E[eps | x_s] = s / (v (1 - s^2) + s^2) x_s: regress."""
+    n, v = 400_000, 0.5
+    sigma, sigma_trust = torch.full((n, 1, 1), 0.7).double(), torch.full((n, 1, 1), 0.4).double()
+    x0 = normal(n, 1, 1) * v**0.5
+    noises = normal(n, 1, 1, seed=1), normal(n, 1, 1, seed=2)
+    x_trust, x_sigma = corrupt(x0, *noises, sigma.flatten(), sigma_trust.flatten())
+    s, s_min, x_s, x_smin = vp_images(x_trust, x_sigma, sigma, sigma_trust)
+    exact = (s[0] / (v * (1 - s[0] ** 2) + s[0] ** 2)).item()
+    slope = {
+        slides: (eps_target(x_s, x_smin, s, s_min, slides) * x_s).mean() / (x_s**2).mean()
+        for slides in (False, True)
+    }
+    assert slope[False].item() == pytest.approx(exact, abs=0.01)
+    assert abs(slope[True].item() - exact) > 0.5
 
 
 def test_ambient_target_is_unbiased_given_what_the_denoiser_sees() -> None:
@@ -119,14 +183,16 @@ def test_masked_steps_do_not_count() -> None:
 def test_min_snr_weight_is_the_published_one_in_every_parametrisation(
     prediction: Prediction,
 ) -> None:
-    """Hang et al. 2023: min(SNR, 5) of the x0 error; of eps and v it is that times c_out^2."""
-    weight = error_weight(prediction, SIGMA, 5.0).flatten()
+    """Hang et al. 2023: min(SNR, 5) of the x0 error; of another F it is that times c_out^2."""
+    weight = error_weight(prediction, SIGMA, DATA, 5.0).flatten()
     snr = SIGMA**-2
     torch.testing.assert_close(weight, torch.minimum(snr, torch.tensor(5.0).double()))
     published = {
         Prediction.x0: weight,
         Prediction.eps: weight / snr,
         Prediction.v: weight / (snr + 1),
+        Prediction.edm: weight / (snr + DATA**-2),
+        Prediction.flow: weight / (snr**0.5 + 1) ** 2,
     }[prediction]
-    c_out = coefficients(prediction, SIGMA).c_out.flatten()
+    c_out = coefficients(prediction, SIGMA, DATA).c_out.flatten()
     torch.testing.assert_close(weight * c_out**2, published)

@@ -46,7 +46,7 @@ def test_gymnasium_accepts_it(task_id: str) -> None:
 def test_every_dimension_has_a_name_and_a_unit(task_id: str) -> None:
     task = make_task(task_id)
     for names, units, space in (
-        (task.observation_names, task.observation_units, task.observation_space),
+        (task.observation_names, task.observation_units, task.state_space),
         (task.action_names, task.action_units, task.action_space),
     ):
         assert len(set(names)) == len(names) == len(units) == space.shape[0]
@@ -111,7 +111,7 @@ def test_the_expert_succeeds(task_id: str, expert: str) -> None:
     attempts = [run_episode(task, EXPERTS[expert], seed, seed) for seed in range(4)]
     assert [attempt.failure for attempt in attempts] == [""] * 4
     for attempt in attempts:
-        assert attempt.observations.shape[1:] == task.observation_space.shape
+        assert attempt.observations.shape[1:] == task.state_space.shape
         assert attempt.actions.shape[1:] == task.action_space.shape
         assert len(attempt.observations) == len(attempt.actions) < task.step_limit
         assert all(task.action_space.contains(action) for action in attempt.actions)

@@ -70,6 +70,7 @@ class Scripted:
         self.seen: list[tuple[Any, Any]] = []
 
     def plan(self, history: Any, noise: Any) -> Any:
+        history = history["state"]
         assert history.dtype == noise.dtype == np.float32
         assert noise.shape == (2, len(history), HORIZONS.pred, 2)
         self.seen.append((history, noise))
@@ -199,7 +200,8 @@ def test_a_plan_that_is_not_finite_ends_its_own_episode() -> None:
     class Broken(Scripted):
         def plan(self, history: Any, noise: Any) -> Any:
             plan = super().plan(history, noise)
-            plan[(history[:, -1, 0] == 1) & (history[:, -1, 1] == 3)] = np.nan
+            now = history["state"][:, -1]
+            plan[(now[:, 0] == 1) & (now[:, 1] == 3)] = np.nan
             return plan
 
     worlds = make_worlds("ambient_toys/Counter-v0", 2)
@@ -238,7 +240,7 @@ def test_push_t_reports_coverage() -> None:
 
     class Stay(Scripted):
         def plan(self, history: Any, noise: Any) -> Any:
-            return np.repeat(history[:, -1:, :2], HORIZONS.pred, axis=1)
+            return np.repeat(history["state"][:, -1:, :2], HORIZONS.pred, axis=1)
 
     worlds = make_worlds("gym_pusht:gym_pusht/PushT-v0", 2)
     episodes = rollout(Stay(), worlds, [0, 1], seed=0, max_steps=4)

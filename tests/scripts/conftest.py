@@ -56,7 +56,7 @@ def tiny_overrides(root: Path) -> list[str]:
         "sources.suboptimal.max_episodes=null",
         "network.widths=[16,32]",
         "network.embedding=16",
-        "network.encoder=[16]",
+        "network.encoders.state.layers=[16]",
         "noise.levels=20",
         "solver.steps=2",
         "training.steps=4",

@@ -146,10 +146,13 @@ def test_a_checkpoint_from_another_task(trained: Path, tmp_path: Path) -> None:
         (["run={run}", "checkpoint=3"], ["no checkpoint of step 3", "[2, 4]"]),
         (["run={run}", "checkpoint=0"], ["no checkpoint of step 0", "[2, 4]"]),
         (["run={run}", "episodes=0"], ["episodes"]),
+        (["run={run}", "device=cuda:99"], ["device = cuda:99", "choose among cpu"]),
         (["run={run}", "episodez=3"], ["'episodez'", "Did you mean 'episodes'?"]),
         (["run={run}", "arm=ambient"], ["'arm'", "episodes", "videos"]),
-        (["run={run}", "solver.kind=euler"], ["solver.kind", "ddim, ddpm"]),
+        (["run={run}", "solver.kind=rk4"], ["solver.kind", "ddim, ddpm, heun, dpmpp_2m"]),
+        (["run={run}", "solver.spacing=even"], ["solver.spacing", "leading, trailing, linspace"]),
         (["run={run}", "solver.steps=21"], ["solver.steps = 21", "20"]),
+        (["run={run}", "solver.steps=15"], ["solver.steps = 15", "leading", "trailing"]),
     ],
 )
 def test_bad_settings_of_an_evaluation(

@@ -117,9 +117,11 @@ def test_a_value_of_the_wrong_type(refused: Refused, override: str, parts: list[
 @pytest.mark.parametrize(
     ("override", "allowed"),
     [
-        ("noise.prediction=x1", ["x0", "eps", "v"]),
+        ("noise.law=cauchy", ["discrete", "log_normal", "log_logistic"]),
+        ("noise.prediction=x1", ["x0", "eps", "v", "edm", "flow"]),
         ("noise.schedule=cubic", ["squaredcos", "linear"]),
-        ("solver.kind=euler", ["ddim", "ddpm"]),
+        ("solver.kind=rk4", ["ddim", "ddpm", "heun", "dpmpp_2m"]),
+        ("solver.spacing=even", ["leading", "trailing", "linspace", "karras", "log_snr"]),
         ("sources.trusted.trust=maybe", ["annotated", "trusted", "rejected", "bounds"]),
         ("tracking.wandb=yes", ["disabled", "offline", "online"]),
         ("normalizer.kind=pixels", ["bounds", "range", "moments"]),
@@ -163,18 +165,25 @@ def test_sizes_that_do_not_fit_the_network(
         ("training.device=quantum", ["training.device", "quantum", "cpu"]),
         ("training.device=cuda:77", ["training.device", "cuda:77", "cpu"]),
         ("solver.steps=21", ["solver.steps = 21", "noise.levels = 20"]),
-        ("solver.steps=0", ["solver.steps = 0", "1"]),
+        ("solver.steps=0", ["solver.steps = 0", "at least 1"]),
+        ("solver.steps=1", ["solver.steps = 1", "level 0 of 20", "trailing or linspace"]),
         ("normalizer.actions.low=[0]", ["normalizer.actions", "low has 1", "2 dimensions"]),
         ("normalizer.actions.low=[6,0]", ["normalizer.actions", "low[0] = 6.0", "high[0] = 5.0"]),
         ("task.path=[agent_x,agent_z]", ["task.path", "agent_z", "agent_y", "goal_x"]),
         ("task.max_steps=0", ["task.max_steps = 0", "at least 1"]),
-        ("tuned.sigma_min=-1", ["source 'suboptimal'", "sigma_min", "from 0 to inf", "-1"]),
+        ("noise=edm solver.spacing=trailing", ["solver.spacing = trailing", "noise.law", "karras"]),
+        ("noise.sigma_data=0", ["noise.sigma_data = 0", "positive"]),
+        ("noise=edm noise.scale=0", ["noise.scale = 0", "scale > 0"]),
+        ("tuned.sigma_min=-1", ["tuned.sigma_min = -1", "from 0 to inf"]),
+        ("tuned.sigma_min=null", ["tuned.sigma_min = None", "from 0 to inf"]),
+        ("sources.suboptimal.sigma_max={step:20}", ["sources.suboptimal.sigma_max", "0 to 19"]),
+        ("tuned.sigma_min={vq:0.1}", ["tuned.sigma_min", "vq", "ve, vp, flow, log_snr, step"]),
         ("sources.suboptimal.weight=2", ["trusted has none", "Give every source a weight"]),
         ("sources.trusted.max_episodes=4", ["'trusted'", "max_episodes = 4", "holds 3", "1 to 3"]),
     ],
 )
 def test_a_number_or_name_out_of_range(refused: Refused, override: str, parts: list[str]) -> None:
-    refused([override], *parts)
+    refused(override.split(), *parts)
 
 
 def test_a_run_without_a_label_or_place(maze: list[str], refused: Refused) -> None:

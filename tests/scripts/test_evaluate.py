@@ -84,8 +84,8 @@ def test_another_solver_or_checkpoint(trained: Path, tmp_path: Path, overrides: 
     evaluate.main([f"run={trained}", f"out={tmp_path}", "episodes=1", "threads=1", *overrides])
     asked = json.loads((tmp_path / "evaluation.json").read_text())
     expected = {
-        "solver.steps=3": {"solver": ["ddim", 3], "checkpoint": 4},
-        "solver.kind=ddpm": {"solver": ["ddpm", 20], "checkpoint": 4},
-        "checkpoint=2": {"solver": ["ddim", 2], "checkpoint": 2},
+        "solver.steps=3": {"solver": ["ddim", 3, "leading"], "checkpoint": 4},
+        "solver.kind=ddpm": {"solver": ["ddpm", 20, "leading"], "checkpoint": 4},
+        "checkpoint=2": {"solver": ["ddim", 2, "leading"], "checkpoint": 2},
     }
     assert asked.items() >= expected[overrides[0]].items()

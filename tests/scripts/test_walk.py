@@ -31,7 +31,8 @@ TRUSTED, REJECTED = (0.0, INF), (INF, 0.0)
 def told(run: Path) -> list[dict[str, Any]]:
     """The log without the time it took."""
     rows = read_rows(run / "log.jsonl")
-    return [{k: v for k, v in row.items() if k != "samples_per_second"} for row in rows]
+    times = ("samples_per_second", "data_share", "step_share")
+    return [{k: v for k, v in row.items() if k not in times} for row in rows]
 
 
 def kill_at(checkpoint: Path, command: list[str]) -> None:
@@ -133,7 +134,7 @@ def test_an_arm_is_a_value(shared_maze: list[str], name: str) -> None:
         assert set(mixture.sigma_max[of_source]) == {high}
     batch = parts.batch_at(0)
     assert batch.actions.shape == (8, 16, 2)
-    assert batch.observations.shape == (8, 2, 4)
+    assert batch.observations["state"].shape == (8, 2, 4)
 
 
 def test_natural_and_chosen_weights(shared_maze: list[str]) -> None:
@@ -146,7 +147,7 @@ def test_natural_and_chosen_weights(shared_maze: list[str]) -> None:
 
 def test_exclusive_bands_cover_every_level_and_share_none(shared_maze: list[str]) -> None:
     parts = build_arm(shared_maze, "exclusive")
-    levels, sources = parts.sampler.law.levels, parts.mixture.source_of_episode
+    levels, sources = parts.settings.noise.schedule_levels(), parts.mixture.source_of_episode
     first = [np.full(len(levels), np.argmax(sources == i)) for i in (0, 1)]
     admitted = np.stack([parts.sampler.admission.admits(e, levels) for e in first], axis=1)
     expected = np.stack([levels < 0.31, levels > 0.31], axis=1)

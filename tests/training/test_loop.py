@@ -12,70 +12,17 @@ import ambient_policy.training.checkpoint as checkpoint
 from ambient_policy.batch import Batch
 from ambient_policy.errors import CheckpointError, DivergenceError, SettingsError
 from ambient_policy.normalize import Affine, Normalizer
-from ambient_policy.policy import Policy, PolicySpec
-from ambient_policy.settings import NetworkSettings, RunSettings, TrainingSettings, from_json
+from ambient_policy.settings import TrainingSettings, from_json
 from ambient_policy.training.checkpoint import TrainingState, load_policy, steps_saved
 from ambient_policy.training.loop import begin, train
 from ambient_policy.training.optimize import average_decay, learning_rate
+from tests.training.toy import Rows, batch_at, make_policy, make_settings, run_training
 
 WIDE = Affine((0.0, 0.0), (2.0, 2.0))
 
 
-def settings(**changes: float) -> RunSettings:
-    choices = {"steps": 12, "batch": 8, "log_every": 3, "checkpoint_every": 6, "warmup": 4}
-    return RunSettings(
-        network=NetworkSettings(widths=[16, 32], embedding=16),
-        training=TrainingSettings(**{**choices, **changes}),  # type: ignore[arg-type]
-    )
-
-
-def policy(run: RunSettings) -> Policy:
-    unit = Affine((0.0, 0.0), (1.0, 1.0))
-    names = ("x", "y")
-    return Policy(
-        PolicySpec(
-            task="toy",
-            task_kwargs={},
-            observation_names=names,
-            action_names=names,
-            control_rate=10.0,
-            normalizer=Normalizer(unit, unit),
-            horizons=run.horizons,
-            noise=run.noise,
-            network=run.network,
-            solver=run.solver,
-        ),
-        seed=run.seed,
-    )
-
-
-def batch_at(step: int) -> Batch:
-    rng = np.random.default_rng(step)
-
-    def normal(*shape: int) -> torch.Tensor:
-        return torch.from_numpy(rng.standard_normal(shape).astype(np.float32))
-
-    return Batch(
-        observations=normal(8, 2, 2),
-        actions=normal(8, 16, 2),
-        kept_noise=normal(8, 16, 2),
-        sigma=normal(8).abs() + 0.1,
-        sigma_trust=torch.zeros(8),
-        is_pad=torch.zeros(8, 16, dtype=torch.bool),
-    )
-
-
-Rows = list[dict[str, float]]
-
-
-def run(root: Path, until: int = 12) -> tuple[TrainingState, Rows]:
-    """Train from the last checkpoint, and stop short (as a kill would) after the row of a step."""
-    state, rows = begin(policy(settings()), settings(), root), []
-    for row in train(state, batch_at, settings(), root):
-        rows.append(row)
-        if row["step"] > until:
-            break
-    return state, [row for row in rows if row["step"] <= until]
+def run(root: Path, until: int | None = None) -> tuple[TrainingState, Rows]:
+    return run_training(root, make_settings(), until)
 
 
 def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(tmp_path: Path) -> None:
@@ -100,23 +47,28 @@ def test_a_checkpoint_holds_everything_and_no_pickle(tmp_path: Path) -> None:
     folder = tmp_path / "step-0000012"
     assert {f.suffix for f in folder.iterdir()} == {".safetensors", ".json"}
     record = json.loads((folder / "state.json").read_text())
-    assert from_json(record["settings"]) == settings()
+    assert from_json(record["settings"]) == make_settings()
     loaded = load_policy(folder)
     assert loaded.spec == state.policy.spec
-    history, noise = np.zeros((3, 2, 2), np.float32), np.ones((1, 3, 16, 2), np.float32)
+    history = {"state": np.zeros((3, 2, 2), np.float32)}
+    noise = np.ones((1, 3, 16, 2), np.float32)
     np.testing.assert_array_equal(loaded.plan(history, noise), state.average.plan(history, noise))
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
-    def poisoned(step: int) -> Batch:
-        batch = batch_at(step)
-        if step == 8:
+    def poisoned(step: int, rows: slice = slice(None)) -> Batch:
+        batch = batch_at(step, rows)
+        if step == 7:
             batch.actions[0, 0, 0] = torch.nan
         return batch
 
-    state = begin(policy(settings()), settings(), tmp_path)
-    with pytest.raises(DivergenceError, match=r"loss is nan.* at step 8 \(batch of 8 draws"):
-        list(train(state, poisoned, settings(), tmp_path))
+    state, rows = begin(make_policy(make_settings()), make_settings(), tmp_path), []
+    sigma = batch_at(7).sigma
+    text = rf"loss is nan.* at step 7 \(batch of 8 .*sigma {sigma.min():.4g} to {sigma.max():.4g}\)"
+    with pytest.raises(DivergenceError, match=text):
+        for row in train(state, poisoned, make_settings(), tmp_path):
+            rows.append(row["step"])
+    assert rows == [3, 6]  # nothing is told of the steps from 7 on
     assert steps_saved(tmp_path) == [6]
     weights = load_policy(tmp_path / "step-0000006").state_dict().values()
     assert all(torch.isfinite(w).all() for w in weights)
@@ -133,19 +85,19 @@ def test_a_full_disk_leaves_the_former_checkpoint(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "save_file", full)
-    state = begin(policy(settings()), settings(), tmp_path)
+    state = begin(make_policy(make_settings()), make_settings(), tmp_path)
     with pytest.raises(CheckpointError, match=r"No space left.*free disk space"):
-        list(train(state, batch_at, settings(), tmp_path))
+        list(train(state, batch_at, make_settings(), tmp_path))
     assert [f.name for f in tmp_path.iterdir()] == ["step-0000006"]
     assert before == {f.name: f.read_bytes() for f in (tmp_path / "step-0000006").iterdir()}
 
 
 def test_a_run_whose_data_changed_is_not_resumed(tmp_path: Path) -> None:
     run(tmp_path, until=6)
-    other = policy(settings())
+    other = make_policy(make_settings())
     other.spec = replace(other.spec, normalizer=Normalizer(other.spec.normalizer.actions, WIDE))
     with pytest.raises(CheckpointError, match=r"trained with another normalizer .*data change"):
-        begin(other, settings(), tmp_path)
+        begin(other, make_settings(), tmp_path)
 
 
 def test_broken_checkpoints_are_named(tmp_path: Path) -> None:
@@ -160,7 +112,7 @@ def test_broken_checkpoints_are_named(tmp_path: Path) -> None:
     (folder / "optimizer.safetensors").write_bytes(b"cut")
     weights.write_bytes((folder / "weights.safetensors").read_bytes())
     with pytest.raises(CheckpointError, match=r"optimizer.safetensors cannot be read"):
-        begin(policy(settings()), settings(), tmp_path)
+        begin(make_policy(make_settings()), make_settings(), tmp_path)
     state = json.loads((folder / "state.json").read_text())
     (folder / "state.json").write_text(json.dumps({**state, "format": 99}))
     with pytest.raises(CheckpointError, match=r"format 99, this version reads 1"):
@@ -183,6 +135,10 @@ def test_settings_refuse_what_cannot_work() -> None:
         from_json({"horizons": {"pred": 18}})
     with pytest.raises(SettingsError, match=r"checkpoint_every = 100 must be a multiple"):
         TrainingSettings(checkpoint_every=100, log_every=30)
+    with pytest.raises(SettingsError, match=r"keep_last = 0 must be at least 1, or null"):
+        TrainingSettings(keep_last=0)
+    with pytest.raises(SettingsError, match=r"accumulate = 0 must be at least 1"):
+        TrainingSettings(accumulate=0)
     with pytest.raises(SettingsError, match=r"settings key 'training.steps'"):
         from_json({"training": {"steps": "many"}})
     with pytest.raises(SettingsError, match=r"settings key 'training.stepz' is unknown"):

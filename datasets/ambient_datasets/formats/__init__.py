@@ -1,6 +1,6 @@
 """Layouts that others write, each read into a ``Store``; ``open_any`` tells them apart."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ambient_datasets.formats.diffusion_policy import open_diffusion_policy
@@ -17,8 +17,12 @@ def open_any(
     attributes: Attributes | None = None,
     observation_keys: Sequence[str] = ("state",),
     action_key: str = "action",
+    observation_columns: Sequence[int] | None = None,
+    cameras: Mapping[str, str] | None = None,
 ) -> Store:
     """A store of our layout, which describes itself, or of diffusion_policy's, described here.
+
+    What describes it, and the arguments after it, are those of ``open_diffusion_policy``.
 
     Raises:
         DataError: if the store is invalid, described twice or not at all.
@@ -26,10 +30,10 @@ def open_any(
     path = Path(path)
     with open_group(path) as group:
         ours = LAYOUT in group.attrs
-    if ours and attributes is not None:
+    if ours and (attributes is not None or observation_columns is not None or cameras):
         raise DataError(
             f"{path}: this store says itself what its numbers mean, and the config describes it "
-            "too. Remove the description from the config."
+            "too. Remove the source's attributes, observation_columns and cameras from the config."
         )
     if ours:
         return open_store(path)
@@ -39,4 +43,6 @@ def open_any(
             "diffusion_policy store (zarr v2), describe it in the config: task, control rate, "
             "names and units of observation and action."
         )
-    return open_diffusion_policy(path, attributes, observation_keys, action_key)
+    return open_diffusion_policy(
+        path, attributes, observation_keys, action_key, observation_columns, cameras
+    )

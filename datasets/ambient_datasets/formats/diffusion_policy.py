@@ -6,7 +6,7 @@ It carries no annotation either.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ import zarr
 from numpy.typing import NDArray
 
 from ambient_datasets.chunks import check_chunks
+from ambient_datasets.frames import open_frames
 from ambient_datasets.reading import (
     StrPath,
     check_ends,
@@ -34,15 +35,20 @@ def open_diffusion_policy(
     attributes: Attributes,
     observation_keys: Sequence[str] = ("state",),
     action_key: str = "action",
+    observation_columns: Sequence[int] | None = None,
+    cameras: Mapping[str, str] | None = None,
 ) -> Store:
     """Open and validate, as ``open_store`` does.
 
     Args:
         path: the folder or .zip file.
-        attributes: what the numbers mean; observation names run over the keys, in their order.
+        attributes: what the numbers mean; observation names run over the columns taken.
         observation_keys: of ``data/``, side by side in the observation; further axes, e.g. of
             keypoint (N,9,2), are flattened.
         action_key: of ``data/``.
+        observation_columns: those taken of the columns side by side; None takes all.
+        cameras: key of ``data/`` by the name that the camera is to have; its frames (N,H,W,3) are
+            uint8, or floats that hold whole numbers from 0 to 255.
 
     Raises:
         DataError: naming file, key, episode and remedy.
@@ -50,15 +56,20 @@ def open_diffusion_policy(
     path = Path(path)
     with open_group(path) as group:
         ends = _read_ends(group, path)
-        names = _split_names(group, path, attributes.observation_names, observation_keys)
+        names, widths = attributes.observation_names, _widths(group, path, observation_keys)
+        columns = _columns(path, observation_keys, widths, observation_columns, len(names))
         parts = [
-            _read_key(group, path, key, ends, names_of_key)
-            for key, names_of_key in zip(observation_keys, names, strict=True)
+            _read_key(group, path, key, ends, labels)
+            for key, labels in zip(observation_keys, _labels(widths, columns, names), strict=True)
         ]
         actions = _read_key(group, path, action_key, ends, attributes.action_names)
-    observations = np.concatenate(parts, axis=1)
+        frames = {
+            name: open_frames(find_array(group, path, f"data/{key}"), path, f"data/{key}", ends)
+            for name, key in (cameras or {}).items()
+        }
+    observations = np.concatenate(parts, axis=1)[:, columns]
     observations.setflags(write=False)
-    return Store(path, attributes, ends, None, observations, actions)
+    return Store(path, attributes, ends, None, observations, actions, frames)
 
 
 def _read_ends(group: zarr.Group, path: Path) -> NDArray[np.int64]:
@@ -67,23 +78,45 @@ def _read_ends(group: zarr.Group, path: Path) -> NDArray[np.int64]:
     return check_ends(read_rows(array, path, ENDS, array.shape[0]), path, ENDS)
 
 
-def _split_names(
-    group: zarr.Group, path: Path, names: tuple[str, ...], keys: Sequence[str]
-) -> list[tuple[str, ...]]:
-    """The observation names of each key, by the widths that the file has."""
+def _widths(group: zarr.Group, path: Path, keys: Sequence[str]) -> list[int]:
+    """Columns of each key."""
     if not keys:
         raise DataError(f"{path}: no observation key given. Name at least one, e.g. 'state'.")
-    widths = [math.prod(find_array(group, path, f"data/{key}").shape[1:]) for key in keys]
-    if sum(widths) != len(names):
+    return [math.prod(find_array(group, path, f"data/{key}").shape[1:]) for key in keys]
+
+
+def _columns(
+    path: Path, keys: Sequence[str], widths: list[int], taken: Sequence[int] | None, names: int
+) -> list[int]:
+    """The columns taken, checked against what the file has and how many names there are."""
+    columns = list(range(sum(widths))) if taken is None else list(taken)
+    place = ", ".join(f"data/{key}" for key in keys)
+    strange = [column for column in columns if not 0 <= column < sum(widths)]
+    if strange or len(set(columns)) < len(columns):
         raise fault(
             path,
-            ", ".join(f"data/{key}" for key in keys),
-            f"{' + '.join(map(str, widths))} columns, but {len(names)} observation names "
-            f"({', '.join(names)})",
-            "Name every column, key by key.",
+            place,
+            f"observation_columns = {columns}, but the columns are 0 to {sum(widths) - 1}",
+            "Name columns that there are, each once.",
         )
+    if len(columns) != names:
+        had = " + ".join(map(str, widths))
+        chosen = f"{had} columns" if taken is None else f"{len(columns)} of {had} columns taken"
+        raise fault(
+            path,
+            place,
+            f"{chosen}, but {names} observation names",
+            "Name every column taken, key by key.",
+        )
+    return columns
+
+
+def _labels(widths: list[int], columns: list[int], names: Sequence[str]) -> list[tuple[str, ...]]:
+    """What each column of each key is called: its name, or its number where it is not taken."""
+    named = dict(zip(columns, names, strict=True))
+    labels = [named.get(column, str(column)) for column in range(sum(widths))]
     stops = np.cumsum(widths)
-    return [names[stop - width : stop] for stop, width in zip(stops, widths, strict=True)]
+    return [tuple(labels[stop - width : stop]) for stop, width in zip(stops, widths, strict=True)]
 
 
 def _read_key(

@@ -1,8 +1,8 @@
 """One expert trying one episode in the MuJoCo world. Imports no torch: worker processes run it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
-from typing import cast
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
@@ -10,6 +10,38 @@ from numpy.typing import NDArray
 
 from ambient_envs.experts.maze import Expert, find_expert
 from ambient_envs.maze import MazeTask
+from ambient_envs.task import STATE, Parts
+
+
+@dataclass(frozen=True)
+class World:
+    """Which world an expert tries, and what is seen of it.
+
+    Attributes:
+        task_id: one of ``ambient_envs.ALL_TASKS``.
+        layout: one of ``ambient_envs.layouts.LAYOUTS``.
+        cameras: recorded beside the state, (image_size, image_size, 3) uint8 each.
+    """
+
+    task_id: str
+    layout: str
+    cameras: tuple[str, ...] = ()
+    image_size: int = 96
+
+    @property
+    def frames(self) -> dict[str, tuple[int, int, int]]:
+        """(H,W,3) [px] of each camera."""
+        return dict.fromkeys(self.cameras, (self.image_size, self.image_size, 3))
+
+    def make(self) -> MazeTask:
+        """The task itself."""
+        made = gymnasium.make(
+            self.task_id,
+            layout=self.layout,
+            cameras=self.cameras,
+            image_size=self.image_size,
+        )
+        return cast(MazeTask, made.unwrapped)
 
 
 @dataclass(frozen=True)
@@ -17,40 +49,46 @@ class Attempt:
     """What happened.
 
     Attributes:
-        observations: (T,O) float32, seen at each control step.
+        observations: (T,O) float32, the state seen at each control step.
         actions: (T,A) float32, commanded while it was seen.
         failure: "" for a success, else why not ("no plan", "wall", "time", "diverged").
+        images: camera -> (T,H,W,3) uint8, seen at each control step.
     """
 
     observations: NDArray[np.float32]
     actions: NDArray[np.float32]
     failure: str
+    images: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
 
 
 def run_episode(task: MazeTask, expert: Expert, world_seed: int, planner_seed: int) -> Attempt:
     """Reset the world, let the expert plan, and execute the plan until the episode ends."""
-    observation, _ = task.reset(seed=world_seed)
-    stream = expert.actions(task, observation, planner_seed)
+    seen = _parts(task.reset(seed=world_seed)[0])
+    stream = expert.actions(task, seen[STATE], planner_seed)
     if stream is None:
         return Attempt(np.empty((0, 4), np.float32), np.empty((0, 2), np.float32), "no plan")
-    observations, actions = [], []
+    views, actions = [], []
     for action in stream:
-        observations.append(observation)
+        views.append(seen)
         actions.append(action)
         observation, _, terminated, truncated, info = task.step(action)
+        seen = _parts(observation)
         if terminated or truncated:
             break
-    return Attempt(np.stack(observations), np.stack(actions), info["failure"])
+    rows = {name: np.stack([view[name] for view in views]) for name in seen}
+    return Attempt(rows.pop(STATE), np.stack(actions), info["failure"], rows)
 
 
-def attempt_episode(
-    task_id: str, layout: str, expert: str, world_seed: int, planner_seed: int
-) -> Attempt:
+def _parts(observation: Any) -> Parts:
+    return observation if isinstance(observation, dict) else {STATE: observation}
+
+
+def attempt_episode(world: World, expert: str, world_seed: int, planner_seed: int) -> Attempt:
     """``run_episode`` by name: what a worker process is asked for."""
-    return run_episode(task_in(task_id, layout), find_expert(expert), world_seed, planner_seed)
+    return run_episode(task_in(world), find_expert(expert), world_seed, planner_seed)
 
 
 @cache
-def task_in(task_id: str, layout: str) -> MazeTask:
-    """The task of that id, made once a process and reset for every episode."""
-    return cast(MazeTask, gymnasium.make(task_id, layout=layout).unwrapped)
+def task_in(world: World) -> MazeTask:
+    """The task of that world, made once a process and reset for every episode."""
+    return world.make()

@@ -1,0 +1,84 @@
+"""How a chunk of actions is written down for the network, and exactly back.
+
+With a(0..Tp-1) the commanded actions of a window and o what they are counted from (the same
+quantities as observed at time t, e.g. where the robot is):
+
+========  ==========================================  ==============================
+kind      what the network learns                     back
+========  ==========================================  ==============================
+absolute  a(k)                                        itself
+relative  a(k) - o                                    + o
+delta     a(0) - o, and a(k) - a(k-1) for k > 0       cumulative sum, + o
+========  ==========================================  ==============================
+
+The normaliser comes after: it is fitted on what the network learns, and a noise level is in units
+of that.
+"""
+
+from collections.abc import Sequence
+from enum import Enum
+
+import torch
+from torch import Tensor
+
+from ambient_policy.errors import SettingsError, unknown
+
+
+class Representation(Enum):
+    """The table above."""
+
+    absolute = "absolute"
+    relative = "relative"
+    delta = "delta"
+
+
+def represent(kind: Representation, actions: Tensor, origin: Tensor) -> Tensor:
+    """What the network learns of commanded actions, in their units.
+
+    Args:
+        kind: of the table.
+        actions: (...,Tp,A).
+        origin: (...,1,A), o; not looked at for absolute actions.
+    """
+    if kind is Representation.absolute:
+        return actions
+    if kind is Representation.relative:
+        return actions - origin
+    return torch.diff(actions, dim=-2, prepend=origin)
+
+
+def restore(kind: Representation, represented: Tensor, origin: Tensor) -> Tensor:
+    """The inverse of ``represent``, up to rounding."""
+    if kind is Representation.absolute:
+        return represented
+    if kind is Representation.relative:
+        return represented + origin
+    return represented.cumsum(dim=-2) + origin
+
+
+def origin_columns(
+    kind: Representation,
+    origin: Sequence[str],
+    observation_names: Sequence[str],
+    action_names: Sequence[str],
+) -> list[int]:
+    """The observation dimensions that make up o, (A,); none for absolute actions.
+
+    Raises:
+        SettingsError: unless ``origin`` names one observation for each action, or none where
+            nothing is counted from it.
+    """
+    strange = sorted(set(origin) - set(observation_names))
+    if strange:
+        raise unknown("observation in actions.origin", strange[0], observation_names)
+    needed = 0 if kind is Representation.absolute else len(action_names)
+    if len(origin) != needed:
+        raise SettingsError(
+            f"actions.origin = {list(origin)} with {kind.value} actions must name "
+            + (
+                f"one observation for each of the actions {list(action_names)}."
+                if needed
+                else "none: they are not counted from anything."
+            )
+        )
+    return [list(observation_names).index(name) for name in origin]

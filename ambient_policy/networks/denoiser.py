@@ -1,0 +1,13 @@
+"""The signature of every denoising network: whatever has it can stand in a policy."""
+
+from typing import Protocol
+
+from torch import Tensor
+
+
+class Denoiser(Protocol):
+    """F of step 6 of the walk; the shape of x is the shape of the answer."""
+
+    def __call__(self, x: Tensor, c_noise: Tensor, condition: Tensor) -> Tensor:
+        """(B,Tp,A), (B,), (B,C) -> (B,Tp,A)."""
+        ...

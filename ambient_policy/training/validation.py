@@ -1,0 +1,101 @@
+"""How good the averaged weights are on episodes that no step teaches.
+
+Windows, noise levels and noise are the same at every step, in every arm and for every training
+seed, so that only the weights differ between two numbers. What is held out is taken as it is
+(sigma_trust = 0): hold out of trusted sources.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ambient_policy.batch import Batch, Draw
+from ambient_policy.diffusion.law import Law
+from ambient_policy.errors import SettingsError
+from ambient_policy.policy import Policy
+from ambient_policy.seeding import generator, torch_generator
+from ambient_policy.settings import LossSettings, ValidationSettings
+
+SEED = 0  # not the training seed: see above
+
+
+def held_out_draw(windows: NDArray[np.int64], law: Law, settings: ValidationSettings) -> Draw:
+    """What is validated: windows from all over the held-out ones, by rising noise level.
+
+    Args:
+        windows: (V,) the held-out windows.
+        law: of sigma in training.
+        settings: how many windows, and which bands.
+
+    Raises:
+        SettingsError: when nothing is held out, or a band holds no level.
+    """
+    if not len(windows):
+        raise SettingsError(
+            f"training.validation.every = {settings.every}, but no source holds episodes out; set "
+            "sources.<name>.held_out of a trusted one, e.g. 0.1, or training.validation.every=null."
+        )
+    count = settings.windows
+    chosen = windows[np.arange(count) * len(windows) // count]
+    sigma = law.quantile((np.arange(count) + 0.5) / count)
+    for low, high, rows in bands(sigma, settings.bands):
+        if rows.start == rows.stop:
+            raise SettingsError(
+                f"training.validation.bands = {list(settings.bands)}: none of {count} levels lies "
+                f"above {low:g} and up to {high:g}; they go from {sigma[0]:.4g} to {sigma[-1]:.4g}."
+                " Give other bands, or more training.validation.windows."
+            )
+    shuffled = generator(SEED, "validation windows").permutation(chosen)
+    return Draw(shuffled, sigma, np.zeros(count))
+
+
+def bands(sigma: NDArray[np.floating], edges: list[float]) -> list[tuple[float, float, slice]]:
+    """(low, high, rows of the rising levels in (low, high]) of every band."""
+    limits = [0.0, *edges, float("inf")]
+    rows = np.searchsorted(sigma, limits, side="right")
+    return [
+        (low, high, slice(first, last))
+        for (low, high), (first, last) in zip(pairwise(limits), pairwise(rows), strict=True)
+    ]
+
+
+@torch.no_grad()
+def validate(
+    policy: Policy, batch: Batch, loss: LossSettings, settings: ValidationSettings
+) -> dict[str, float]:
+    """The row's numbers: the training's loss, whole and in each band of sigma, and action_error.
+
+    Args:
+        policy: the averaged weights, in evaluation mode.
+        batch: of ``held_out_draw``.
+        loss: of the training.
+        settings: its bands.
+    """
+    device = batch.actions.device
+    noise = torch_generator(SEED, "validation noise", device=device)
+    eps = torch.randn(batch.actions.shape, generator=noise, device=device)
+
+    def error(rows: slice) -> float:
+        part = batch.rows(rows)
+        return policy.loss(part, eps[rows], loss.mask_padding, loss.min_snr).item()
+
+    told = {"validation/loss": error(slice(None))}
+    for low, high, rows in bands(batch.sigma.cpu().numpy(), settings.bands):
+        told[f"validation/loss_{low:g}_{high:g}"] = error(rows)
+    return {**told, "validation/action_error": action_error(policy, batch)}
+
+
+def action_error(policy: Policy, batch: Batch) -> float:
+    """Root mean square of sampled minus demonstrated action, in the actions' unit.
+
+    Over windows, action dimensions, and the executed steps before the episode's end.
+    """
+    act = policy.horizons.act
+    shape = (policy.noises, *batch.actions.shape)
+    noise = generator(SEED, "validation chunks").standard_normal(shape, dtype=np.float32)
+    history = {name: part.cpu().numpy() for name, part in batch.observations.items()}
+    sampled = torch.from_numpy(policy.plan(history, noise)).to(batch.actions.device)
+    wrong = (sampled - batch.actions)[:, :act][~batch.is_pad[:, :act]]
+    return wrong.square().mean().sqrt().item()
