@@ -153,6 +153,15 @@ def test_killed_and_started_again_it_ends_as_if_undisturbed(
     assert written(first) == done
 
 
+def test_a_process_that_submitit_starts_finds_the_scripts(
+    shared_maze: list[str], tmp_path: Path
+) -> None:
+    place = [f"root={tmp_path}/runs", f"hydra.sweep.dir={tmp_path}/sweeps"]
+    launcher = ["hydra/hydra_logging=none", "hydra/launcher=submitit_local"]
+    sweep.main([*shared_maze, *place, *launcher, "arm=cotrain"])
+    assert weights(tmp_path / "runs/cotrain/seed-0")
+
+
 @pytest.mark.parametrize(
     ("more", "parts"),
     [
