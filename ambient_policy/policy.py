@@ -113,7 +113,7 @@ class Policy(nn.Module):
 
     def __init__(self, spec: PolicySpec, seed: int = 0) -> None:
         super().__init__()
-        self.spec = spec
+        self.spec, self.calls = spec, spec.solver.calls(spec.noise)
         network = spec.network
         self.observation_map = AffineLayer(spec.normalizer.observations)
         self.action_map = AffineLayer(spec.normalizer.actions)
@@ -137,14 +137,9 @@ class Policy(nn.Module):
         return self.spec.horizons
 
     @property
-    def levels(self) -> Sigma:
-        """(K,) noise levels of the schedule, rising."""
-        return self.spec.noise.schedule_levels()
-
-    @property
     def solver_levels(self) -> Sigma:
         """Noise level of each network call, falling."""
-        return np.array([call.sigma for call in self.spec.solver.calls(self.spec.noise)])
+        return np.array([call.sigma for call in self.calls])
 
     @property
     def noises(self) -> int:
@@ -155,6 +150,7 @@ class Policy(nn.Module):
         """This policy, weights shared, sampled by another solver."""
         other = copy(self)  # shallow: the same modules, on their device and in their mode
         other.spec = replace(self.spec, solver=solver)
+        other.calls = solver.calls(self.spec.noise)
         return other
 
     def encode(self, observations: Mapping[str, Tensor], crop: Tensor | None = None) -> Tensor:
@@ -241,7 +237,7 @@ class Policy(nn.Module):
             return self.denoise(x, sigma, condition)
 
         start = torch.from_numpy(noise).to(condition.device)
-        return solve(denoise, start, self.spec.solver.calls(self.spec.noise))
+        return solve(denoise, start, self.calls)
 
     @torch.no_grad()
     def plan(self, history: Mapping[str, NDArray[Any]], noise: Array) -> Array:

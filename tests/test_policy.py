@@ -108,7 +108,6 @@ def test_shapes() -> None:
     assert condition.shape == (5, 8)
     x0_hat = policy.denoise(torch.zeros(5, 4, 2), torch.full((5,), 0.3), condition)
     assert x0_hat.shape == (5, 4, 2)
-    assert policy.levels.shape == (20,)
     assert policy.solver_levels.shape == (4,)
     assert (policy.noises, policy.horizons) == (1, SPEC.horizons)
 

@@ -84,7 +84,7 @@ class ResidualBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, condition: int, kernel: int, groups: int) -> None:
         super().__init__()
         self.first = conv_block(inputs, outputs, kernel, groups)
-        self.film = nn.Sequential(nn.Mish(), nn.Linear(condition, 2 * outputs))
+        self.film = nn.Linear(condition, 2 * outputs)
         self.second = conv_block(outputs, outputs, kernel, groups)
         self.shortcut = nn.Conv1d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
@@ -158,7 +158,8 @@ class UNet1d(nn.Module):
 
     def forward(self, x: Tensor, c_noise: Tensor, condition: Tensor) -> Tensor:
         """(B,Tp,A), (B,), (B,C) -> (B,Tp,A)."""
-        condition = torch.cat([self.embed(c_noise), condition], dim=-1)
+        # Mish here and not in every block: all blocks share its answer.
+        condition = nn.functional.mish(torch.cat([self.embed(c_noise), condition], dim=-1))
         x = rearrange(x, "b t a -> b a t")
         skips = []
         for level, pair in enumerate(self.down):
