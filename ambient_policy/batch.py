@@ -3,7 +3,6 @@
 from dataclasses import dataclass, fields
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -40,7 +39,8 @@ class Batch:
         observations: by the name of the part: low-dimensional ones (B,To,O) float32 ("state" is
             that of our stores), images (B,To,H,W,C) uint8.
         actions: (B,Tp,A) float32.
-        kept_noise: (B,Tp,A) float32, standard normal, fixed per (source, step, dimension) for ever.
+        kept_noise: (B,Tp,A) float32, standard normal, fixed per (source, step, dimension) for ever,
+            also for steps beyond the episode's end.
         sigma: (B,) float32 [normalised action].
         sigma_trust: (B,) float32 [normalised action].
         is_pad: (B,Tp) bool, true where the action repeats the last one of its episode.
@@ -59,16 +59,8 @@ class Batch:
     def __len__(self) -> int:
         return len(self.actions)
 
-    def to(self, device: torch.device) -> "Batch":
-        """The same batch on another device."""
-        parts = {name: part.to(device) for name, part in self.observations.items()}
-        return Batch(parts, *(values.to(device) for values in self._tensors()))
-
     def rows(self, which: slice) -> "Batch":
         """Some of its draws, in their order."""
         parts = {name: part[which] for name, part in self.observations.items()}
-        return Batch(parts, *(values[which] for values in self._tensors()))
-
-    def _tensors(self) -> list[Tensor]:
-        """Everything but the observations, in the order of the fields."""
-        return [getattr(self, field.name) for field in fields(self)[1:]]
+        others = (getattr(self, field.name) for field in fields(self)[1:])
+        return Batch(parts, *(values[which] for values in others))

@@ -1,10 +1,12 @@
 """Files that appear whole or not at all, and JSON that any reader accepts."""
 
 import fcntl
+import glob
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,7 +52,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     Raises:
         CheckpointError: when the disk refuses.
     """
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    partial = path.with_name(f".partial-{uuid.uuid4().hex}-{path.name}")
     with told_if_full(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -60,6 +62,34 @@ def written_whole(path: Path) -> Iterator[Path]:
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
+
+
+def make_once(path: Path, make: Callable[[Path], None]) -> None:
+    """Make a file unless it is there; processes that want it together wait for the one making it.
+
+    Args:
+        path: of the file. An empty ``.<name>.lock`` stays beside it.
+        make: writes the file to the temporary name it is given.
+
+    Raises:
+        CheckpointError: when the disk refuses.
+    """
+    if path.exists():
+        return
+    with told_if_full(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.with_name(f".{path.name}.lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)  # a kill sets it free
+            if not path.exists():
+                _remove_partials(path)
+                with written_whole(path) as partial:
+                    make(partial)
+
+
+def _remove_partials(path: Path) -> None:
+    """What killed processes left of a file that nobody is writing."""
+    for partial in path.parent.glob(f".partial-*-{glob.escape(path.name)}"):
+        partial.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ambient_policy.actions import Representation
 from ambient_policy.errors import DataError, SettingsError
 
 Vector = NDArray[np.float64]
@@ -52,32 +53,41 @@ class Affine:
 
 @dataclass(frozen=True)
 class Normalizer:
-    """The maps of observations (O,) and actions (A,)."""
+    """The maps of observations (O,) and actions (A,).
+
+    Attributes:
+        observations: of the state.
+        actions: of what the network learns, i.e. of represented actions.
+        representation: of those.
+    """
 
     observations: Affine
     actions: Affine
+    representation: Representation = Representation.absolute
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists, for settings and checkpoints."""
-        return {
+        maps = {
             part: {"center": list(affine.center), "scale": list(affine.scale)}
             for part, affine in (("observations", self.observations), ("actions", self.actions))
         }
+        return {**maps, "representation": self.representation.value}
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> "Normalizer":
         """The inverse of ``to_json``."""
-        return cls(
-            *(
-                Affine(tuple(record[part]["center"]), tuple(record[part]["scale"]))
-                for part in ("observations", "actions")
-            )
+        seen, learned = (
+            Affine(tuple(record[part]["center"]), tuple(record[part]["scale"]))
+            for part in ("observations", "actions")
         )
+        return cls(seen, learned, Representation(record["representation"]))
 
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits of the action map: what a noise level's unit depends on."""
+        """16 hexadecimal digits of the action map: what the meaning of a noise level depends on."""
         text = json.dumps(self.to_json()["actions"], sort_keys=True)
+        if self.representation is not Representation.absolute:
+            text += self.representation.value
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -19,8 +19,8 @@ from ambient_policy.diffusion.noise import Sigma
 from ambient_policy.diffusion.precondition import c_noise, coefficients
 from ambient_policy.diffusion.solve import noises_needed, solve
 from ambient_policy.horizons import Horizons
-from ambient_policy.networks.denoiser import Denoiser
 from ambient_policy.networks.encoders import ImageEncoder, ObservationEncoder, Perceptron
+from ambient_policy.networks.network import Network
 from ambient_policy.networks.unet1d import UNet1d
 from ambient_policy.normalize import AffineLayer, Normalizer
 from ambient_policy.seeding import integer
@@ -122,7 +122,7 @@ class Policy(nn.Module):
         with torch.random.fork_rng(devices=[]):  # torch's layers draw from the global generator
             torch.manual_seed(integer(seed, "weights"))
             self.encoder = _encoder(spec)
-            self.network: Denoiser = UNet1d(
+            self.network: Network = UNet1d(
                 actions=len(spec.action_names),
                 condition=self.encoder.width,
                 widths=network.widths,

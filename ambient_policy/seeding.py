@@ -43,7 +43,7 @@ def normal_at(
     """Standard normal numbers addressed by row, as if from an endless table nobody stores.
 
     Args:
-        rows: (...,) row numbers, >= 0; equal rows give equal numbers.
+        rows: (...,) row numbers modulo 2^64; equal rows give equal numbers.
         dimensions: columns of the table.
 
     Returns:

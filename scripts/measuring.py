@@ -27,6 +27,7 @@ from ambient_policy.evaluation.worlds import make_worlds
 from ambient_policy.horizons import Horizons
 from ambient_policy.policy import Policy
 from ambient_policy.seeding import generator
+from ambient_policy.training.distributed import ALONE, check_shares
 from ambient_policy.training.loop import begin, train
 from assemble import Parts, build_sampler
 from inventing import invent_sampler
@@ -38,6 +39,8 @@ BATCHES = (1, 64)
 # timed at once: batches gathered, training steps, chunks, control steps of a rollout
 GATHERED, STEPS, CHUNKS, CONTROLS = 20, 10, 5, 40
 WORLDS = 200
+# of a chunk and its network calls: repeats that come first and are not counted
+WARM = 5
 
 
 @dataclass(frozen=True)
@@ -157,21 +160,22 @@ def measure_chunk(policy: Policy, batch: int, repeats: int, device: torch.device
     embedded = [c_noise(sigma) for sigma in levels]
 
     def plan() -> None:
-        for _ in range(CHUNKS):
-            policy.plan(history, noise)
+        policy.plan(history, noise)
 
     def bare() -> None:
-        for _ in range(CHUNKS):
-            for level in embedded:
-                policy.network(x, level, condition)
+        for level in embedded:
+            policy.network(x, level, condition)
 
-    pairs = [(seconds(plan, device), seconds(bare, device)) for _ in range(repeats + 1)][1:]
+    def pair() -> tuple[float, float]:  # a chunk and its calls, in turn
+        turns = [(seconds(plan, device), seconds(bare, device)) for _ in range(CHUNKS)]
+        whole, net = 1e3 * np.mean(turns, axis=0)
+        return float(whole), float(net)
+
+    pairs = [pair() for _ in range(WARM + repeats)][WARM:]
     name = f"{spec.solver.kind.value}, batch {batch}"
     return [
-        Measured(f"chunk, {name}", "ms", [1e3 * whole / CHUNKS for whole, _ in pairs]),
-        Measured(
-            f"its {len(levels)} network calls", "ms", [1e3 * net / CHUNKS for _, net in pairs]
-        ),
+        Measured(f"chunk, {name}", "ms", [whole for whole, _ in pairs]),
+        Measured(f"its {len(levels)} network calls", "ms", [net for _, net in pairs]),
         Measured("chunk over its network calls", "", [whole / net for whole, net in pairs]),
     ]
 
@@ -228,6 +232,7 @@ def measure_rollout(parts: Parts, device: torch.device, repeats: int) -> Iterato
 
 def measure_all(parts: Parts, folder: Path, repeats: int) -> Iterator[Measured]:
     """Every row, as it is measured."""
+    check_shares(parts.settings.training, ALONE.size)  # train() would ask too late
     device = torch.device(parts.settings.training.device)
     yield from measure_draws(repeats)
     yield from measure_batches(parts, repeats)

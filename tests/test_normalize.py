@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from ambient_policy.actions import Representation
 from ambient_policy.errors import DataError, SettingsError
 from ambient_policy.normalize import Affine, AffineLayer, Normalizer, check_bounds
 
@@ -32,6 +33,9 @@ def test_fingerprint_is_that_of_the_actions() -> None:
     a, b = Affine.from_range([0], [1]), Affine.from_range([0], [2])
     assert Normalizer(a, a).fingerprint == Normalizer(b, a).fingerprint
     assert Normalizer(a, a).fingerprint != Normalizer(a, b).fingerprint
+    counted = [Normalizer(a, b, kind) for kind in Representation]
+    assert len({normalizer.fingerprint for normalizer in counted}) == len(counted)
+    assert [Normalizer.from_json(n.to_json()) for n in counted] == counted
     assert Normalizer.from_json(Normalizer(a, b).to_json()) == Normalizer(a, b)
 
 

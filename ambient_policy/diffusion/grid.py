@@ -10,7 +10,8 @@ log_snr        ln sigma evenly from sigma_hi to sigma_lo
 uniform_flow   n equal steps of flow time from sigma_hi to 0, stopping short at sigma_lo
 =============  =========================================================================
 
-sigma_lo and sigma_hi are the ends of the law: a network is asked only about what it was trained on.
+sigma_lo and sigma_hi are the ends of the law. The last three, on a discrete law, also ask the
+network about levels between those it was trained on.
 """
 
 from collections.abc import Callable
@@ -21,6 +22,10 @@ import numpy as np
 from ambient_policy.diffusion.law import Law, UniformOverLevels
 from ambient_policy.diffusion.noise import Sigma, flow_from_sigma, sigma_from_flow
 from ambient_policy.errors import SettingsError
+
+# Where a solver starts, the noise must hide the chunk (deviation about 1 or less), for it starts
+# from noise alone.
+SIGMA_START = 2.0
 
 
 class Spacing(Enum):
@@ -72,10 +77,23 @@ def solver_grid(spacing: Spacing, n: int, law: Law) -> Sigma:
 
     Raises:
         SettingsError: unless n >= 1; where a spacing by steps meets a law without levels, more
-            steps than levels, or leaves so much of the top out that pure noise is no fair start.
+            steps than levels, or leaves so much of the top out that pure noise is no fair start;
+            where the first level is below ``SIGMA_START``.
     """
     if n < 1:
         raise SettingsError(f"solver.steps = {n} must be at least 1.")
+    grid = _grid(spacing, n, law)
+    if grid[0] < SIGMA_START:
+        raise SettingsError(
+            f"solver.steps = {n} with solver.spacing = {spacing.value} would start at sigma = "
+            f"{grid[0]:.3g}, where noise does not hide a chunk yet; it must be {SIGMA_START:g} at "
+            f"least. Training reaches {law.sigma_hi:.3g}: use solver.spacing = trailing or "
+            "linspace, or train higher levels (noise.levels, noise.schedule, noise.sigma_hi)."
+        )
+    return grid
+
+
+def _grid(spacing: Spacing, n: int, law: Law) -> Sigma:
     if spacing in _BY_SIGMA:
         grid = _BY_SIGMA[spacing](law.sigma_lo, law.sigma_hi, n)
         for end in (law.sigma_lo, law.sigma_hi):  # as they are, not as roundings leave them
@@ -86,21 +104,9 @@ def solver_grid(spacing: Spacing, n: int, law: Law) -> Sigma:
             f"solver.spacing = {spacing.value} counts the levels of a discrete schedule, and this "
             f"noise.law has none; use {', '.join(s.value for s in _BY_SIGMA)}."
         )
-    _check_steps(spacing, n, len(law.levels))
+    if n > len(law.levels):
+        raise SettingsError(
+            f"solver.steps = {n} exceeds noise.levels = {len(law.levels)}; take at most as many, "
+            f"or with solver.spacing = {', '.join(s.value for s in _BY_SIGMA)} any number."
+        )
     return law.levels[_BY_STEP[spacing](len(law.levels), n).astype(np.int64)]
-
-
-def _check_steps(spacing: Spacing, n: int, levels: int) -> None:
-    if n > levels:
-        raise SettingsError(
-            f"solver.steps = {n} exceeds noise.levels = {levels}; take at most as many, or with "
-            f"solver.spacing = {', '.join(s.value for s in _BY_SIGMA)} any number."
-        )
-    start = int(_BY_STEP[spacing](levels, n)[0])
-    if start < levels - 2 * (levels // n) or (n == 1 and start < levels - 1):
-        fitting = [m for m in range(2, levels + 1) if levels % m == 0]
-        raise SettingsError(
-            f"solver.steps = {n} with solver.spacing = {spacing.value} would start at level "
-            f"{start} of {levels}, which is not pure noise; these reach the top: "
-            f"{', '.join(map(str, fitting))}; or use solver.spacing = trailing or linspace."
-        )

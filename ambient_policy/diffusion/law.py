@@ -58,8 +58,13 @@ class UniformOverLevels:
     levels: Sigma
 
     def __post_init__(self) -> None:
-        if len(self.levels) == 0 or (self.levels <= 0).any() or (np.diff(self.levels) <= 0).any():
-            raise SettingsError("a law of sigma needs at least one level, positive and rising.")
+        rising = np.all(np.diff(self.levels, prepend=0.0) > 0)
+        if not (len(self.levels) and rising and np.isfinite(self.levels).all()):
+            shown = ", ".join(f"{level:.4g}" for level in (*self.levels[:3], *self.levels[-3:]))
+            raise SettingsError(
+                f"{len(self.levels)} noise levels, {shown}: a law of sigma needs at least one, all "
+                "positive, finite and rising. Change noise.levels or noise.schedule."
+            )
 
     @property
     def sigma_lo(self) -> float:

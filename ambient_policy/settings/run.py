@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from ambient_policy.actions import Representation
 from ambient_policy.batch import STATE
 from ambient_policy.diffusion.noise import resolve_sigma
 from ambient_policy.errors import SettingsError
@@ -15,6 +16,7 @@ from ambient_policy.settings.data import (
     NormalizerSettings,
     SourceSettings,
     TaskSettings,
+    Trust,
     TunedSettings,
 )
 from ambient_policy.settings.model import (
@@ -60,6 +62,13 @@ class RunSettings:
         require(self.seed >= 0, f"seed = {self.seed} must not be negative.")
         self.solver.calls(self.noise)  # refuses a grid that does not fit the noise levels
         self._resolve_thresholds()
+        require(
+            not (self.loss.ambient and self.actions.representation is Representation.delta),
+            "loss.ambient = true with actions.representation = delta: at one time step delta "
+            "chunks show two quantities (counted from the origin where the chunk begins, from the "
+            "action before elsewhere) under one kept noise, and their difference tells x0. Use "
+            "relative or absolute actions, or loss.ambient=false.",
+        )
         require(bool(self.root), "root is empty; name the folder of the runs, e.g. root=runs.")
 
     def _check_cameras(self) -> None:
@@ -78,6 +87,13 @@ class RunSettings:
                 given = getattr(holder, key)
                 if given is not None or holder is self.tuned:
                     setattr(holder, key, resolve_sigma(f"{name}.{key}", given, levels))
+        for name, source in self.sources.items():
+            pair = source.sigma_min, source.sigma_max
+            require(
+                source.trust is not Trust.bounds or None not in pair,
+                f"sources.{name}.sigma_min = {pair[0]} and sources.{name}.sigma_max = {pair[1]} "
+                "with trust = bounds: give both (sigma_max=0 switches locality off).",
+            )
 
     @property
     def folder(self) -> str:
@@ -112,8 +128,8 @@ def from_json(record: dict[str, Any]) -> RunSettings:
     strange = sorted(_paths(record) - _paths(to_json(settings)))
     if strange:
         raise SettingsError(
-            f"settings key '{strange[0]}' is unknown to this version; known beside it: "
-            f"{', '.join(sorted(_paths(to_json(settings))))}."
+            f"settings key '{strange[0]}' is unknown to this version, written by another. "
+            "Train anew, or use the version that wrote them."
         )
     return settings
 

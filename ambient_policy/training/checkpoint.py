@@ -27,7 +27,7 @@ from ambient_policy.errors import CheckpointError
 from ambient_policy.policy import Policy, PolicySpec
 from ambient_policy.settings import Declared, RunSettings
 
-FORMAT = 1
+FORMAT = 2  # 1: before observations were named parts
 
 
 @dataclass
@@ -200,7 +200,8 @@ def _read_state(folder: Path) -> dict[str, Any]:
         ) from error
     if record.get("format") != FORMAT:
         raise CheckpointError(
-            f"{folder} has checkpoint format {record.get('format')}, this version reads {FORMAT}."
+            f"{folder} has checkpoint format {record.get('format')}, and this version reads "
+            f"{FORMAT}. Train anew, or use the version that wrote it."
         )
     return record
 
@@ -219,7 +220,9 @@ def load_policy(folder: Path) -> Policy:
     try:
         policy = Policy(PolicySpec.from_json(_read_state(folder)["policy"]))
     except (KeyError, ValidationError) as error:
-        raise CheckpointError(f"{folder}/state.json describes no policy: {error}") from error
+        raise CheckpointError(
+            f"{folder}/state.json describes no policy ({error}). Use an earlier checkpoint."
+        ) from error
     _load_weights(policy, folder / "average.safetensors")
     return policy.eval()
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ambient_policy.errors import SettingsError
+from ambient_policy.errors import CheckpointError, SettingsError
 from ambient_policy.settings import TrainingSettings
 
 
@@ -44,6 +44,20 @@ class World:
         if self.size > 1:
             distributed.all_reduce(values)
         return values
+
+    def check_equal(self, step: int, device: torch.device) -> None:
+        """Refuse, in every process, to begin at different steps: they read other checkpoints.
+
+        Raises:
+            CheckpointError: with the step of each process.
+        """
+        own = torch.arange(self.size, device=device) == self.rank
+        steps = self.sum(torch.where(own, step, 0)).tolist()
+        if set(steps) != {step}:
+            raise CheckpointError(
+                f"the processes would begin at steps {steps}: they do not see the same "
+                "checkpoints. Put the run's folder where all of them see it."
+            )
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """The module with gradients averaged over all processes, weights those of rank 0."""

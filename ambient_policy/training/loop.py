@@ -21,7 +21,7 @@ from ambient_policy.training.checkpoint import (
     save,
     steps_saved,
 )
-from ambient_policy.training.distributed import ALONE, World
+from ambient_policy.training.distributed import ALONE, World, check_shares
 from ambient_policy.training.objective import add_gradient, build_objective
 from ambient_policy.training.optimize import Update, adamw, learning_rate
 from ambient_policy.training.stopwatch import Stopwatch
@@ -111,14 +111,20 @@ def train(
             writes.
 
     Raises:
-        SettingsError: when validation is asked for and nothing held out is given.
+        SettingsError: when validation is asked for and nothing held out is given, or a batch does
+            not fall into equal parts.
         DivergenceError: when a loss or gradient was not finite; the last checkpoint stays good.
-        CheckpointError: when a checkpoint cannot be written.
+        CheckpointError: when a checkpoint cannot be written, or processes begin at different steps.
     """
     choices = settings.training
+    check_shares(choices, world.size)
     if held_out is None and choices.validation.every is not None:
-        raise SettingsError("training.validation.every is set, but train() got no held_out batch.")
+        raise SettingsError(
+            "training.validation.every is set, but train() got no held_out batch; give it that of "
+            "held_out_draw."
+        )
     device, record = torch.device(choices.device), to_json(settings)
+    world.check_equal(state.step, device)
     objective = build_objective(state.policy, settings, world)
     update = Update(state.policy, state.average, state.optimizer, choices)
     losses: list[Tensor] = []

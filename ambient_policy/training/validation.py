@@ -40,6 +40,7 @@ def held_out_draw(windows: NDArray[np.int64], law: Law, settings: ValidationSett
     count = settings.windows
     chosen = windows[np.arange(count) * len(windows) // count]
     sigma = law.quantile((np.arange(count) + 0.5) / count)
+    sigma = sigma.astype(np.float32).astype(np.float64)  # as a batch has it: the bands are the same
     for low, high, rows in bands(sigma, settings.bands):
         if rows.start == rows.stop:
             raise SettingsError(

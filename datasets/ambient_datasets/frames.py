@@ -2,7 +2,8 @@
 
 Training reads frames in random order, and a compressed chunk costs all of its frames to yield one.
 So the first reading unpacks the array, block by block, to one uncompressed uint8 file; a frame then
-costs its own bytes, and no more of the data lies in memory than is read. The files lie in
+costs its own bytes, and no more of the data lies in memory than is read. Processes that start
+together unpack it once: one does, the others wait. The files lie in
 $XDG_CACHE_HOME/ambient_policy/frames (else ~/.cache/...), named after the array and the state of
 its chunks: a store that grew is unpacked anew. They may be deleted at any time.
 """
@@ -28,7 +29,7 @@ from ambient_datasets.reading import (
     open_group,
     read_block,
 )
-from ambient_policy.files import written_whole
+from ambient_policy.files import make_once
 
 Pixels = NDArray[np.uint8]
 
@@ -66,23 +67,22 @@ class Frames:
     @cached_property
     def _unpacked(self) -> Pixels:
         file = _cache_folder() / f"{_digest(self)}.npy"
-        if not file.exists():
-            with written_whole(file) as partial:
-                self._unpack(partial)
+        make_once(file, self._unpack)
         unpacked: Pixels = np.load(file, mmap_mode="r", allow_pickle=False)
         return unpacked
 
     def _unpack(self, file: Path) -> None:
+        """As a stream of bytes: a full disk under a memory map is no error but a SIGBUS."""
         ends, rows = self.episode_ends, len(self)
-        with open_group(self.path) as group:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (rows, *self.shape)}
+        with open_group(self.path) as group, file.open("wb") as target:
             array = find_array(group, self.path, self.key)
             check_chunks(array, self.path, self.key, ends)
-            target = np.lib.format.open_memmap(file, "w+", np.uint8, (rows, *self.shape))
+            np.lib.format.write_array_header_1_0(target, header)
             for first in range(0, rows, array.chunks[0]):
                 stop = min(first + array.chunks[0], rows)
                 block = read_block(array, self.path, self.key, first, stop, ends)
-                target[first:stop] = self._bytes(block, first)
-            target.flush()
+                target.write(self._bytes(block, first).tobytes())
 
     def _bytes(self, block: NDArray[Any], first: int) -> Pixels:
         """Pixels as uint8, exactly; floats must be whole numbers from 0 to 255."""

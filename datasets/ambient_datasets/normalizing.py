@@ -49,7 +49,7 @@ def build_normalizer(
     unit = _affine(settings.kind, settings.actions, learned, "actions")
     if settings.kind is NormalizerKind.bounds:
         unit = Affine((0.0,) * len(unit.scale), unit.scale)
-    return Normalizer(seen, unit)
+    return Normalizer(seen, unit, actions.representation)
 
 
 class _Chunks:

@@ -51,8 +51,10 @@ class Windows:
 
         Returns:
             A batch on the device. ``kept_noise`` belongs to (source, episode, time step):
-            overlapping windows share it, whatever else is in the mixture. It is zero where
-            sigma_trust is 0, since nothing multiplies it there.
+            overlapping windows share it, whatever else is in the mixture. Steps beyond the end of
+            an episode repeat its last action but have noise of their own, for the ambient loss
+            needs it independent from entry to entry. It is zero where sigma_trust is 0, since
+            nothing multiplies it there.
 
         Raises:
             DataError: if a window lies outside the mixture.
@@ -98,16 +100,26 @@ class Windows:
 
     def _kept_noise(self, draw: Draw, last: NDArray[np.int64], origin: NDArray[np.int64]) -> Tensor:
         """(B,Tp,A) from the endless table, zero where it is not needed."""
-        actions = self._actions.shape[1]
-        shape = (len(draw), len(self._host_predicted), actions)
+        shape = (len(draw), len(self._host_predicted), self._actions.shape[1])
         needed = draw.sigma_trust > 0
         if not needed.any():
             return torch.zeros(shape, device=self.device)
         noise = np.zeros(shape, np.float32)
-        rows = np.minimum(draw.window[:, None] + self._host_predicted, last[:, None])
-        addresses = (rows + origin[:, None])[needed]
-        noise[needed] = normal_at(self.seed, "kept noise", addresses, actions)
+        steps = draw.window[:, None] + self._host_predicted - last[:, None]
+        noise[needed] = self._noise_at((last + origin)[needed, None], steps[needed])
         return self._send(noise)
+
+    def _noise_at(self, end: NDArray[np.int64], steps: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(B,Tp,A) at ``steps`` (B,Tp) after the last one of an episode, which lies at ``end``.
+
+        Those beyond it (steps > 0, under 4096) have a table of their own. Its addresses wrap
+        around 2^64: what counts is that they differ.
+        """
+        actions, beyond = self._actions.shape[1], steps > 0
+        noise = normal_at(self.seed, "kept noise", end + steps, actions)
+        addresses = (end * 4096 + steps)[beyond]
+        noise[beyond] = normal_at(self.seed, "kept noise beyond the end", addresses, actions)
+        return noise
 
 
 def _check_windows(mixture: Mixture, window: NDArray[np.int64]) -> None:

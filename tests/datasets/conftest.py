@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ambient_datasets.store import Attributes, Episode, Store, append_episode, create_store
-from ambient_datasets.store import open_store as open_it
+from ambient_datasets.store import Attributes, Episode, Store
+from tests.datasets.stores import write_store
 
 MakeStore = Callable[..., Store]
 
@@ -37,14 +37,10 @@ def make_store(tmp_path: Path, describe: Callable[..., Attributes]) -> MakeStore
     """A store of episodes with the given lengths; every number in it is different."""
 
     def make(name: str, lengths: tuple[int, ...] = (3, 5, 2), **changes: Any) -> Store:
-        path = tmp_path / f"{name}.zarr"
-        create_store(path, describe(**changes))
-        start = 0
-        for length in lengths:
-            rows = np.arange(start, start + length, dtype=np.float32)[:, None]
-            observations = (rows + [0.1, 0.2, 0.3]).astype(np.float32)
-            append_episode(path, Episode(observations, (rows + [0.4, 0.5]).astype(np.float32)))
-            start += length
-        return open_it(path)
+        rows = np.arange(sum(lengths), dtype=np.float32)[:, None]
+        table = (rows + [0.1, 0.2, 0.3, 0.4, 0.5]).astype(np.float32)
+        parts = np.split(table, np.cumsum(lengths))[:-1]
+        episodes = [Episode(part[:, :3], part[:, 3:]) for part in parts]
+        return write_store(tmp_path / f"{name}.zarr", describe(**changes), episodes)
 
     return make

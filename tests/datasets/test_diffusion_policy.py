@@ -2,18 +2,18 @@
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import zarr
-from numcodecs import Blosc  # type: ignore[import-untyped]
 
 from ambient_datasets.formats import open_any, open_diffusion_policy
 from ambient_datasets.store import Attributes, Store
 from ambient_policy.errors import DataError
+from tests.datasets.stores import write_v2
 
 MakeStore = Callable[..., Store]
 Describe = Callable[..., Attributes]
@@ -22,8 +22,8 @@ NAMES = ("agent_x", "agent_y", "block_x", "block_y", "block_angle")
 UNITS = ("px", "px", "px", "px", "rad")
 
 
-def write_v2(path: Path, **changes: Any) -> None:
-    """A replay buffer of 3 episodes and 10 rows in chunks of 4; None leaves a key out."""
+def write_replay(path: Path, changes: Mapping[str, Any]) -> None:
+    """3 episodes and 10 rows, some arrays of them changed."""
     rng = np.random.default_rng(0)
     arrays: dict[str, Any] = {
         "data/state": rng.normal(size=(10, 3)).astype(np.float32),
@@ -31,23 +31,12 @@ def write_v2(path: Path, **changes: Any) -> None:
         "data/keypoint": rng.normal(size=(10, 2, 2)).astype(np.float64),
         "meta/episode_ends": np.array([3, 8, 10], np.int64),
     }
-    group = zarr.create_group(str(path), zarr_format=2)
-    for key, values in {**arrays, **changes}.items():
-        if values is not None:
-            array = group.create_array(
-                key,
-                shape=values.shape,
-                dtype=values.dtype,
-                chunks=(4, *values.shape[1:]),
-                fill_value=0,
-                compressors=Blosc("zstd", 5, Blosc.BITSHUFFLE),
-            )
-            array[...] = values
+    write_v2(path, {**arrays, **changes})
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    write_v2(tmp_path / "replay.zarr")
+    write_replay(tmp_path / "replay.zarr", {})
     return tmp_path / "replay.zarr"
 
 
@@ -110,7 +99,7 @@ def test_wrong_number_of_names(path: Path, describe: Describe) -> None:
 
 @pytest.mark.parametrize("rows", [9, 11])
 def test_unequal_lengths(tmp_path: Path, describe: Describe, rows: int) -> None:
-    write_v2(tmp_path / "b.zarr", **{"data/action": np.ones((rows, 2), np.float32)})
+    write_replay(tmp_path / "b.zarr", {"data/action": np.ones((rows, 2), np.float32)})
     text = f"data/action: episode 2: {rows} rows, but meta/episode_ends ends at row 10"
     refused(tmp_path / "b.zarr", describe(), text, "equal lengths")
 
@@ -118,12 +107,12 @@ def test_unequal_lengths(tmp_path: Path, describe: Describe, rows: int) -> None:
 def test_nan(tmp_path: Path, describe: Describe) -> None:
     action = np.ones((10, 2), np.float32)
     action[8, 0] = np.nan
-    write_v2(tmp_path / "b.zarr", **{"data/action": action})
+    write_replay(tmp_path / "b.zarr", {"data/action": action})
     refused(tmp_path / "b.zarr", describe(), "data/action: episode 2: step 0, dimension 'target_x'")
 
 
 def test_integers(tmp_path: Path, describe: Describe) -> None:
-    write_v2(tmp_path / "b.zarr", **{"data/action": np.ones((10, 2), np.int32)})
+    write_replay(tmp_path / "b.zarr", {"data/action": np.ones((10, 2), np.int32)})
     refused(tmp_path / "b.zarr", describe(), "data/action: shape (10, 2) and type int32 given")
 
 

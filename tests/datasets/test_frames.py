@@ -1,15 +1,18 @@
 """Cameras in a store: frames come back exactly, appends are whole, faults named, reads lazy."""
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import zarr
-from numcodecs import Blosc  # type: ignore[import-untyped]
 
 from ambient_datasets.formats import open_any
 from ambient_datasets.frames import Frames
@@ -26,8 +29,10 @@ from ambient_datasets.store import (
 from ambient_datasets.windows import Windows
 from ambient_policy.batch import Draw
 from ambient_policy.errors import DataError
+from ambient_policy.files import make_once
 from ambient_policy.horizons import Horizons
 from ambient_policy.settings import Trust
+from tests.datasets.stores import write_store, write_v2
 
 Describe = Callable[..., Attributes]
 SHAPE = (6, 5, 3)
@@ -56,10 +61,7 @@ def episode(length: int, seed: int = 0) -> Episode:
 
 
 def write(path: Path, attributes: Attributes, lengths: tuple[int, ...] = LENGTHS) -> Store:
-    create_store(path, attributes, {"top": SHAPE, "wrist": (4, 4, 3)})
-    for i, length in enumerate(lengths):
-        append_episode(path, episode(length, i))
-    return open_store(path)
+    return write_store(path, attributes, [episode(n, i) for i, n in enumerate(lengths)])
 
 
 @pytest.fixture
@@ -86,18 +88,62 @@ def test_frames_come_back_in_any_order(store: Store, zipped: bool) -> None:
 
 
 def test_a_store_without_cameras_has_none(tmp_path: Path, describe: Describe) -> None:
-    create_store(tmp_path / "a.zarr", describe())
-    append_episode(tmp_path / "a.zarr", Episode(*table(2)))
-    assert open_store(tmp_path / "a.zarr").cameras == {}
+    assert write_store(tmp_path / "a.zarr", describe(), [Episode(*table(2))]).cameras == {}
 
 
 def test_opening_reads_no_pixel_and_reading_unpacks_once(store: Store, cache: Path) -> None:
     assert not cache.exists()
     store.cameras["top"].read(np.array([0]))
-    (file,) = cache.iterdir()
+    (file,) = cache.glob("*.npy")
     written = file.stat().st_mtime_ns
     open_store(store.path).cameras["top"].read(np.array([5]))
-    assert [f.stat().st_mtime_ns for f in cache.iterdir()] == [written]
+    assert [f.stat().st_mtime_ns for f in cache.glob("*.npy")] == [written]
+
+
+def test_who_comes_while_another_unpacks_waits_and_finds_it_done(store: Store, cache: Path) -> None:
+    store.cameras["top"].read(np.array([0]))
+    (file,) = cache.glob("*.npy")
+    whole = file.rename(cache / "whole")
+    late = open_store(store.path).cameras["top"]
+
+    def unpack(partial: Path) -> None:
+        reading.append(pool.submit(late.read, np.arange(39)))
+        with pytest.raises(TimeoutError):
+            reading[0].result(timeout=0.2)
+        whole.rename(partial)
+
+    reading: list[Any] = []
+    inode = whole.stat().st_ino
+    with ThreadPoolExecutor() as pool:
+        make_once(file, unpack)
+        np.testing.assert_array_equal(reading[0].result(), expected("top"))
+    assert file.stat().st_ino == inode
+
+
+FULL_DISK = """
+mkdir -p "$XDG_CACHE_HOME" && mount -t tmpfs -o size=16k none "$XDG_CACHE_HOME" || exit 77
+exec "$0" -c "$1" "$2"
+"""
+READ = """
+import sys
+from pathlib import Path
+from ambient_datasets.store import open_store
+open_store(Path(sys.argv[1])).cameras["top"].read(0)
+"""
+
+
+@pytest.mark.skipif(not shutil.which("unshare"), reason="no unshare(1) to mount a small disk with")
+def test_a_full_disk_is_told(tmp_path: Path, describe: Describe) -> None:
+    store = write_store(
+        tmp_path / "a.zarr", describe(), [Episode(*table(300), {"top": pictures(300)})]
+    )
+    words = ["unshare", "-Urm", "sh", "-c", FULL_DISK, sys.executable, READ, str(store.path)]
+    paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    told = subprocess.run(words, capture_output=True, text=True, env={**os.environ, **paths})
+    if told.returncode == 77 or told.stderr.startswith("unshare:"):
+        pytest.skip(f"no disk may be mounted here: {told.stderr}")
+    assert told.returncode == 1
+    assert re.search(r"CheckpointError: .*npy could not be written: .*No space left", told.stderr)
 
 
 def test_no_more_than_the_frames_read_lies_in_memory(store: Store) -> None:
@@ -196,31 +242,21 @@ def test_cameras_no_store_can_have(tmp_path: Path, describe: Describe) -> None:
 # of diffusion_policy's stores
 
 
-def write_v2(path: Path, img: np.ndarray[Any, Any]) -> None:
-    group = zarr.create_group(str(path), zarr_format=2)
+def write_pictures(path: Path, img: np.ndarray[Any, Any]) -> None:
     arrays = {
         "data/state": np.arange(50, dtype=np.float32).reshape(10, 5),
         "data/action": np.ones((10, 2), np.float32),
         "data/img": img,
         "meta/episode_ends": np.array([3, 8, 10], np.int64),
     }
-    for key, values in arrays.items():
-        array = group.create_array(
-            key,
-            shape=values.shape,
-            dtype=values.dtype,
-            chunks=(4, *values.shape[1:]),
-            fill_value=0,
-            compressors=Blosc("zstd", 5, Blosc.BITSHUFFLE),
-        )
-        array[...] = values
+    write_v2(path, arrays)
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.float32, np.float64])
 def test_frames_of_diffusion_policy_become_bytes_exactly(
     tmp_path: Path, describe: Describe, kind: Any
 ) -> None:
-    write_v2(tmp_path / "r.zarr", pictures(10).astype(kind))
+    write_pictures(tmp_path / "r.zarr", pictures(10).astype(kind))
     attributes = describe(observation_names=("c", "a"), observation_units=("m", "m"))
     store = open_any(
         tmp_path / "r.zarr", attributes, observation_columns=[2, 0], cameras={"pixels": "img"}
@@ -238,19 +274,19 @@ def test_floats_that_are_no_bytes_are_refused(
 ) -> None:
     given = pictures(10).astype(np.float32)
     given[5, 1, 2, 0] = value
-    write_v2(tmp_path / "r.zarr", given)
+    write_pictures(tmp_path / "r.zarr", given)
     attributes = describe(observation_names=tuple("abcde"), observation_units=("m",) * 5)
     store = open_any(tmp_path / "r.zarr", attributes, cameras={"pixels": "img"})
     with refused(f"data/img: episode 1: row 5 holds {value}, and pixels must be whole numbers"):
         store.cameras["pixels"].read(np.array([0]))
-    assert list(cache.iterdir()) == []
+    assert [file.suffix for file in cache.iterdir()] == [".lock"]
 
 
 def test_what_is_no_picture_and_columns_that_are_not_there(
     tmp_path: Path, describe: Describe
 ) -> None:
     path = tmp_path / "r.zarr"
-    write_v2(path, pictures(10))
+    write_pictures(path, pictures(10))
     attributes = describe(observation_names=tuple("abcde"), observation_units=("m",) * 5)
     with refused(r"data/state: shape \(10, 5\) and type float32 given, \(rows, height, width, 3\)"):
         open_any(path, attributes, cameras={"pixels": "state"})
@@ -296,9 +332,8 @@ def test_a_batch_has_the_frames_of_its_steps(tmp_path: Path, describe: Describe)
 def test_a_camera_must_be_had_by_all_and_alike(
     store: Store, tmp_path: Path, describe: Describe
 ) -> None:
-    create_store(tmp_path / "b.zarr", describe(), {"top": (4, 4, 3)})
-    append_episode(tmp_path / "b.zarr", Episode(*table(2), {"top": pictures(2, shape=(4, 4, 3))}))
-    stores = {"a": store, "b": open_store(tmp_path / "b.zarr")}
+    small = Episode(*table(2), {"top": pictures(2, shape=(4, 4, 3))})
+    stores = {"a": store, "b": write_store(tmp_path / "b.zarr", describe(), [small])}
     sources = [resolve_source(name, s, trust=Trust.trusted) for name, s in stores.items()]
     with refused("b.zarr: source 'b' has no camera 'wrist'; it has top. Choose among these"):
         Mixture.join(sources, ["wrist"])

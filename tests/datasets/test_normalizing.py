@@ -7,14 +7,7 @@ import pytest
 
 from ambient_datasets import normalizing
 from ambient_datasets.normalizing import build_normalizer
-from ambient_datasets.store import (
-    Attributes,
-    Episode,
-    Store,
-    append_episode,
-    create_store,
-    open_store,
-)
+from ambient_datasets.store import Attributes, Episode, Store
 from ambient_policy.actions import Representation
 from ambient_policy.errors import SettingsError
 from ambient_policy.horizons import Horizons
@@ -25,6 +18,7 @@ from ambient_policy.settings import (
     NormalizerKind,
     NormalizerSettings,
 )
+from tests.datasets.stores import write_store
 
 HORIZONS = Horizons(obs=2, pred=4, act=2)
 BOUNDS = BoundsSettings(low=[0, -2], high=[4, 2])
@@ -32,15 +26,14 @@ BOUNDS = BoundsSettings(low=[0, -2], high=[4, 2])
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    path = tmp_path / "store.zarr"
     names, units = ("x", "y"), ("m", "m")
-    create_store(path, Attributes("toy", "test", 10.0, names, units, ("a", "b"), units))
-    random = np.random.default_rng(0)
+    attributes = Attributes("toy", "test", 10.0, names, units, ("a", "b"), units)
+    random, episodes = np.random.default_rng(0), []
     for length in (1, 3, 9):
         seen = random.normal(size=(length, 2)).astype(np.float32)
         commanded = np.stack([seen[:, 0] + 1, np.full(length, 0.1)], axis=1)
-        append_episode(path, Episode(observations=seen, actions=commanded))
-    return open_store(path)
+        episodes.append(Episode(observations=seen, actions=commanded))
+    return write_store(tmp_path / "store.zarr", attributes, episodes)
 
 
 def chunks(store: Store, kind: Representation) -> np.ndarray:

@@ -13,7 +13,9 @@ from ambient_datasets.mixture import Mixture
 from ambient_datasets.source import Source, resolve_source
 from ambient_datasets.store import Attributes, Store
 from ambient_datasets.windows import Windows
+from ambient_policy.ambient.corrupt import corrupt
 from ambient_policy.batch import Batch, Draw
+from ambient_policy.diffusion.loss import ambient_target
 from ambient_policy.errors import DataError
 from ambient_policy.horizons import Horizons
 from ambient_policy.settings import Trust
@@ -103,8 +105,8 @@ def test_the_host_never_waits_for_the_device() -> None:
         batch.sigma[0].item()
 
 
-def noise(mixture: Mixture, window: int, seed: int = 0) -> Batch:
-    return Windows(mixture, Horizons(2, 8, 4), seed).gather(draw([window]))
+def noise(mixture: Mixture, window: int, seed: int = 0, pred: int = 8) -> Batch:
+    return Windows(mixture, Horizons(2, pred, 4), seed).gather(draw([window]))
 
 
 def test_overlapping_windows_share_the_noise_of_a_step() -> None:
@@ -114,10 +116,49 @@ def test_overlapping_windows_share_the_noise_of_a_step() -> None:
     assert len(set(one.flatten().tolist())) == 8
 
 
-def test_padding_repeats_the_noise_of_the_last_step() -> None:
+def test_steps_beyond_an_end_have_noise_of_their_own() -> None:
+    mixture = Mixture.join([source("a", [10, 10]), source("b", [10])])
+    before, *at_end = (noise(mixture, t).kept_noise[0] for t in (8, 9, 19, 29))
+    assert torch.equal(before[1:], at_end[0][:-1])
+    assert len(set(torch.cat(at_end).flatten().tolist())) == 24
+
+
+def test_noise_does_not_depend_on_the_length_of_the_chunk() -> None:
     mixture = Mixture.join([source("a", [10, 10])])
-    kept = noise(mixture, 8).kept_noise[0]
-    assert (kept[1:] == kept[1]).all() and kept[0] != kept[1]
+    for t in range(20):
+        kept = noise(mixture, t).kept_noise
+        assert torch.equal(noise(mixture, t, pred=5).kept_noise, kept[:, :5])
+
+
+def one_step_episodes() -> Batch:
+    """20 000 chunks of 8 entries, one step and seven that repeat it."""
+    size = 20_000
+    mixture = Mixture.join([source("a", [1] * size)])
+    return Windows(mixture, Horizons(2, 8, 4), seed=0).gather(draw(list(range(size))))
+
+
+def test_noise_is_independent_beyond_an_end() -> None:
+    correlation = np.corrcoef(one_step_episodes().kept_noise[..., 0].numpy().T)
+    np.testing.assert_allclose(correlation, np.eye(8), atol=0.035)  # 5 standard errors
+
+
+def test_the_ambient_loss_is_unbiased_beyond_an_end() -> None:
+    """Of equal entries x0 ~ N(0, s^2) the best estimate is s^2 / (s^2 + sigma^2 / 8) of the mean.
+
+    Noise that repeated with the entries would pass for signal: a slope of 0.91 and not 0.85.
+    """
+    s, sigma, sigma_trust = 0.3, 0.35, 0.27
+    kept = one_step_episodes().kept_noise.double()
+    random = torch.Generator().manual_seed(0)
+    x0 = s * torch.randn(len(kept), 1, 1, dtype=torch.float64, generator=random).expand_as(kept)
+    eps = torch.randn(kept.shape, dtype=torch.float64, generator=random)
+    levels = [
+        torch.full((len(kept),), level, dtype=torch.float64) for level in (sigma, sigma_trust)
+    ]
+    x_trust, x_sigma = corrupt(x0, kept, eps, *levels)
+    target, seen = (x.mean(dim=1) for x in (ambient_target(x_trust, x_sigma, *levels), x_sigma))
+    slope = float((target * seen).sum() / (seen * seen).sum())
+    assert slope == pytest.approx(s**2 / (s**2 + sigma**2 / 8), abs=0.015)
 
 
 def test_noise_does_not_depend_on_the_mixture() -> None:

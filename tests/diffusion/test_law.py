@@ -52,9 +52,9 @@ def test_probabilities_are_those_of_the_draws_and_of_the_quantiles(law: Law) -> 
     assert law.probability(1e4, 1e5) == law.probability(0, 1e-5) == 0
 
 
-@pytest.mark.parametrize("levels", [[], [0.0, 1.0], [2.0, 1.0], [1.0, 1.0]])
+@pytest.mark.parametrize("levels", [[], [0.0, 1.0], [2.0, 1.0], [1.0, 1.0], [1.0, np.inf]])
 def test_a_law_needs_rising_positive_levels(levels: list[float]) -> None:
-    with pytest.raises(SettingsError, match="positive and rising"):
+    with pytest.raises(SettingsError, match=r"at least one, all positive, finite and rising"):
         UniformOverLevels(np.array(levels))
 
 

@@ -10,6 +10,7 @@ import torch
 
 import train
 from ambient_datasets.store import Attributes, Episode, append_episode, create_store
+from tests.scripts.tiny import TINY
 
 Snapshot = dict[str, bytes]
 
@@ -54,16 +55,8 @@ def tiny_overrides(root: Path) -> list[str]:
         f"sources.suboptimal.path={root}/suboptimal.zarr",
         "sources.trusted.max_episodes=null",
         "sources.suboptimal.max_episodes=null",
-        "network.widths=[16,32]",
-        "network.embedding=16",
         "network.encoders.state.layers=[16]",
-        "noise.levels=20",
-        "solver.steps=2",
-        "training.steps=4",
-        "training.batch=8",
-        "training.warmup=1",
-        "training.log_every=1",
-        "training.checkpoint_every=2",
+        *TINY,
     ]
 
 

@@ -166,7 +166,7 @@ def test_sizes_that_do_not_fit_the_network(
         ("training.device=cuda:77", ["training.device", "cuda:77", "cpu"]),
         ("solver.steps=21", ["solver.steps = 21", "noise.levels = 20"]),
         ("solver.steps=0", ["solver.steps = 0", "at least 1"]),
-        ("solver.steps=1", ["solver.steps = 1", "level 0 of 20", "trailing or linspace"]),
+        ("solver.steps=1", ["solver.steps = 1", "sigma = 0.0898", "trailing or linspace"]),
         ("normalizer.actions.low=[0]", ["normalizer.actions", "low has 1", "2 dimensions"]),
         ("normalizer.actions.low=[6,0]", ["normalizer.actions", "low[0] = 6.0", "high[0] = 5.0"]),
         ("task.path=[agent_x,agent_z]", ["task.path", "agent_z", "agent_y", "goal_x"]),
@@ -267,3 +267,8 @@ def test_bad_settings_of_a_collection(
         collect.main(["workers=1", "episodes=1", f"path={path}", *overrides])
     assert [part for part in parts if part not in str(caught.value)] == [], str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_delta_actions_under_the_ambient_loss(refused: Refused) -> None:
+    delta = ["actions.representation=delta", "actions.origin=[agent_x,agent_y]"]
+    refused(["loss.ambient=true", *delta], "loss.ambient = true", "delta", "relative or absolute")

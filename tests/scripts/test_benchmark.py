@@ -25,7 +25,7 @@ def test_everything_is_measured_and_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(inventing, "EPISODES", 4)
-    small = {"SIZES": (200, 400), "DRAWS": 64, "GATHERED": 2, "WORLDS": 3}
+    small = {"SIZES": (200, 400), "DRAWS": 64, "GATHERED": 2, "WORLDS": 3, "WARM": 1}
     for name, value in {**small, "STEPS": 2, "CHUNKS": 1, "CONTROLS": 9, "BATCHES": (1, 3)}.items():
         monkeypatch.setattr(measuring, name, value)
     out = tmp_path / "benchmark.json"
@@ -55,6 +55,16 @@ def test_a_ratio_is_of_what_was_measured_side_by_side(monkeypatch: pytest.Monkey
     small, large, ratio = measuring.measure_draws(repeats=2)
     expected = [b / a for a, b in zip(small.values, large.values, strict=True)]
     assert ratio.values == expected
+
+
+def test_a_batch_that_does_not_fall_into_parts_is_refused_before_anything_is_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(inventing, "EPISODES", 4)
+    monkeypatch.setattr(measuring, "measure_draws", lambda repeats: pytest.fail("work began"))
+    text = r"training.batch = 10 does not fall into 4 equal parts .*training.batch=12"
+    with pytest.raises(SettingsError, match=text):
+        benchmark.main(['overrides=["training.batch=10","training.accumulate=4"]'])
 
 
 @pytest.mark.parametrize(

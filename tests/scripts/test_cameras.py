@@ -18,6 +18,7 @@ from ambient_policy.errors import SettingsError
 from ambient_policy.evaluation.records import read_episodes
 from ambient_policy.training.checkpoint import load_policy
 from assemble import build, declared_checkpoint
+from tests.scripts.tiny import TINY, tiny_encoder
 
 SIZE = 32
 
@@ -49,19 +50,12 @@ def overrides(root: Path) -> list[str]:
         "arm=cotrain",
         *(f"sources.{name}.path={root}/rrt.zarr" for name in ("trusted", "suboptimal")),
         *(f"sources.{name}.max_episodes=null" for name in ("trusted", "suboptimal")),
-        "network.widths=[16,32]",
-        "network.embedding=16",
+        *TINY,
+        *tiny_encoder("top"),
         "network.encoders.top.crop=[28,28]",
-        "network.encoders.top.channels=[16,32]",
-        "network.encoders.top.keypoints=4",
-        "noise.levels=20",
-        "solver.steps=2",
         "task.max_steps=40",
         "training.steps=2",
         "training.batch=4",
-        "training.warmup=1",
-        "training.log_every=1",
-        "training.checkpoint_every=2",
     ]
 
 

@@ -14,6 +14,7 @@ from ambient_policy.evaluation.records import read_episodes
 from ambient_policy.training.checkpoint import load_policy
 from assemble import Parts, build, declared_checkpoint
 from compose import compose
+from tests.scripts.tiny import TINY, tiny_encoder
 
 LENGTHS = (12, 9)
 
@@ -43,17 +44,11 @@ def overrides(root: Path) -> list[str]:
         "experiment=pusht_human_image",
         f"root={root}/runs",
         f"sources.human.path={root}/replay.zarr",
-        "network.widths=[16,32]",
-        "network.embedding=16",
-        "network.encoders.pixels.channels=[16,32]",
-        "network.encoders.pixels.keypoints=4",
+        *TINY,
+        *tiny_encoder("pixels"),
+        "task.max_steps=9",
         "training.steps=2",
         "training.batch=6",
-        "training.warmup=1",
-        "training.log_every=1",
-        "training.checkpoint_every=2",
-        "task.max_steps=9",
-        "solver.steps=2",
     ]
 
 

@@ -14,6 +14,7 @@ from ambient_policy.training.checkpoint import (
     best_step,
     declared_step,
     load_policy,
+    load_settings,
     prune,
     save,
     steps_saved,
@@ -78,14 +79,19 @@ def test_what_is_declared(tmp_path: Path, state: TrainingState) -> None:
         declared_step(tmp_path / "empty", declaring(steps=4))
 
 
-def test_checkpoints_of_the_former_version_are_read(tmp_path: Path, state: TrainingState) -> None:
+@pytest.mark.parametrize("other", [1, 99])
+def test_checkpoints_of_another_version_are_refused(
+    tmp_path: Path, state: TrainingState, other: int
+) -> None:
     save_all(tmp_path, state, [0.5])
-    file = tmp_path / "step-0000001" / "state.json"
-    record = json.loads(file.read_text())
-    del record["held_out_loss"]
-    file.write_text(json.dumps(record))
-    assert best_step(tmp_path) is None
-    load_policy(file.parent)
+    folder = tmp_path / "step-0000001"
+    record = json.loads((folder / "state.json").read_text())
+    (folder / "state.json").write_text(json.dumps({**record, "format": other}))
+    text = rf"{folder} has checkpoint format {other}, and this version reads 2. Train anew, or"
+    run = make_settings()
+    for reads in (load_policy, load_settings, lambda _: begin(make_policy(run), run, tmp_path)):
+        with pytest.raises(CheckpointError, match=text):
+            reads(folder)
 
 
 def test_a_checkpoint_given_up_is_never_half_there(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from ambient_policy.errors import SettingsError
+from ambient_policy.errors import CheckpointError, SettingsError
 from ambient_policy.settings import LossSettings, RunSettings, TrainingSettings
 from ambient_policy.training.checkpoint import load_policy, steps_saved
 from ambient_policy.training.distributed import World, check_shares, join
@@ -116,3 +116,12 @@ def test_several_processes_do_not_share_a_gpu(monkeypatch: pytest.MonkeyPatch) -
         join(TrainingSettings(device="cuda:0")),
     ):
         pass
+
+
+def test_processes_that_begin_at_different_steps_all_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    def reduce(values: torch.Tensor) -> None:
+        values += torch.tensor([0, 6, 12]) * (torch.arange(3) != 1)  # of the two others
+
+    monkeypatch.setattr("torch.distributed.all_reduce", reduce)
+    with pytest.raises(CheckpointError, match=r"begin at steps \[0, 6, 12\]: .* where all of them"):
+        World(rank=1, size=3).check_equal(6, torch.device("cpu"))

@@ -5,7 +5,7 @@ from typing import Protocol
 from torch import Tensor
 
 
-class Denoiser(Protocol):
+class Network(Protocol):
     """F of step 6 of the walk; the shape of x is the shape of the answer."""
 
     def __call__(self, x: Tensor, c_noise: Tensor, condition: Tensor) -> Tensor:

@@ -1,0 +1,82 @@
+"""Files are whole or not there, and one process makes what several want."""
+
+import subprocess
+import sys
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from ambient_policy.errors import CheckpointError
+from ambient_policy.files import make_once, written_whole
+
+DYING = """
+import os, sys
+from pathlib import Path
+from ambient_policy.files import make_once
+
+def make(partial):
+    partial.write_text("half")
+    os.kill(os.getpid(), 9)
+
+make_once(Path(sys.argv[1]), make)
+"""
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_writers_of_one_file_have_partials_of_their_own(tmp_path: Path) -> None:
+    target = tmp_path / "file.txt"
+    with written_whole(target) as one, written_whole(target) as other:
+        assert one != other and one.suffix == other.suffix == ".txt"
+        one.write_text("one")
+        other.write_text("other")
+    assert target.read_text() == "one" and names(tmp_path) == ["file.txt"]
+
+
+def test_what_several_want_is_made_once(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "file.txt"
+    others: list[Future[None]] = []
+
+    def make(partial: Path) -> None:
+        others.append(pool.submit(make_once, target, make))
+        time.sleep(0.2)
+        assert not others[0].done()
+        partial.write_text("made")
+
+    with ThreadPoolExecutor() as pool:
+        make_once(target, make)
+        others[0].result()
+    assert len(others) == 1 and target.read_text() == "made"
+
+
+def test_a_maker_that_is_killed_leaves_nothing_that_hinders_the_next(tmp_path: Path) -> None:
+    target = tmp_path / "[1].txt"
+    others = tmp_path / ".partial-0-1.txt"
+    others.write_text("being written by someone else")
+    assert subprocess.run([sys.executable, "-c", DYING, str(target)]).returncode == -9
+    assert len(names(tmp_path)) == 3 and not target.exists()
+    make_once(target, Path.touch)
+    assert target.exists()
+    assert names(tmp_path) == [".[1].txt.lock", others.name, target.name]
+
+
+def test_a_failing_maker_is_told_and_may_try_again(tmp_path: Path) -> None:
+    def full(partial: Path) -> None:
+        partial.write_text("half")
+        raise OSError("disk full")
+
+    target = tmp_path / "file.txt"
+    for _ in range(2):
+        with pytest.raises(CheckpointError, match="file.txt could not be written: disk full.*free"):
+            make_once(target, full)
+    assert names(tmp_path) == [".file.txt.lock"]
+
+
+def test_a_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a file")
+    with pytest.raises(CheckpointError, match="b could not be written"):
+        make_once(tmp_path / "a" / "b", Path.touch)
