@@ -3,8 +3,8 @@
     x_trust = x0 + sigma_trust * kept_noise
     x_sigma = x_trust + sqrt(sigma^2 - sigma_trust^2) * eps
 
-Kept noise belongs to (episode, time step, or step beyond the end) and never changes: a noise fixed per window would show
-one action under Tp independent noises, from which x0 leaks.
+Kept noise belongs to (episode, time step, or step beyond the end) and never changes: a noise fixed
+per window would show one action under Tp independent noises, from which x0 leaks.
 """
 
 from torch import Tensor
