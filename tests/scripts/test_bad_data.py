@@ -152,7 +152,7 @@ def test_a_checkpoint_from_another_task(trained: Path, tmp_path: Path) -> None:
         (["run={run}", "solver.kind=rk4"], ["solver.kind", "ddim, ddpm, heun, dpmpp_2m"]),
         (["run={run}", "solver.spacing=even"], ["solver.spacing", "leading, trailing, linspace"]),
         (["run={run}", "solver.steps=21"], ["solver.steps = 21", "20"]),
-        (["run={run}", "solver.steps=15"], ["solver.steps = 15", "leading", "trailing"]),
+        (["run={run}", "solver.steps=2"], ["solver.steps = 2", "leading", "trailing"]),
     ],
 )
 def test_bad_settings_of_an_evaluation(
