@@ -155,6 +155,29 @@ def test_ambient_target_is_unbiased_given_what_the_denoiser_sees() -> None:
     assert slope.item() == pytest.approx(v / (v + sigma**2), abs=0.01)
 
 
+@pytest.mark.parametrize("sigma_trust", [0.0, 0.4])
+@pytest.mark.parametrize("prediction", list(Prediction))
+def test_both_losses_ask_every_parametrisation_for_the_same_network(
+    prediction: Prediction, sigma_trust: float
+) -> None:
+    """Gaussian x0 of variance v: the best F(x) = c x has c_skip + c_out c = v/(v + sigma^2)."""
+    n, v, sigma = 200_000, 0.5, 0.7
+    levels = torch.full((n,), sigma).double(), torch.full((n,), sigma_trust).double()
+    x0 = normal(n, 1, 1) * v**0.5
+    x_trust, x = corrupt(x0, normal(n, 1, 1, seed=1), normal(n, 1, 1, seed=2), *levels)
+    c_skip, c_out, _ = coefficients(prediction, levels[0], DATA)
+    weight, mask = error_weight(prediction, levels[0], DATA, None), torch.ones(n, 1).bool()
+
+    def loss(c: float) -> float:
+        answer = c_skip * x + c_out * c * x
+        return denoising_loss(answer, x_trust, x, *levels, weight, mask).item()
+
+    low, middle, high = loss(-1), loss(0), loss(1)  # a parabola, and its lowest point
+    best = (low - high) / (2 * (low - 2 * middle + high))
+    denoiser = c_skip[0] + c_out[0] * best
+    assert denoiser.item() == pytest.approx(v / (v + sigma**2), abs=0.015)
+
+
 def test_corruption_has_variance_sigma_squared_whatever_the_trust_level() -> None:
     for sigma_trust in (0.0, 0.5, 0.9):
         n = 200_000
