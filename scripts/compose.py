@@ -55,7 +55,7 @@ def _is_free(override: str) -> bool:
     """Whether the key is one that a config may invent."""
     name = _key(override).lstrip("+~/")
     new_source = override.startswith("+sources.") and name.count(".") == 1
-    free = ("task.kwargs.", "task.observation.")
+    free = ("task.kwargs.", "task.observation.", "cameras.")
     return new_source or name.startswith(free) or ".attributes." in name
 
 

@@ -14,6 +14,7 @@ import annotate  # noqa: F401
 import benchmark  # noqa: F401
 import collect  # noqa: F401
 import compare  # noqa: F401
+import convert  # noqa: F401
 import evaluate  # noqa: F401
 import roughness  # noqa: F401
 from compose import compose

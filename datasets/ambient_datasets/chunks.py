@@ -4,6 +4,7 @@ A lost chunk reads as the array's fill value, and Blosc decodes a truncated chun
 tables of our own layout need neither check: their fill value is NaN, their chunks carry a checksum.
 """
 
+import math
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ambient_datasets.reading import AnyArray, corrupt_chunk, count_rows, episode_of_row, fault
+from ambient_datasets.reading import (
+    MAX_BYTES,
+    AnyArray,
+    corrupt_chunk,
+    count_rows,
+    episode_of_row,
+    fault,
+)
 
 Peek = Callable[[str], tuple[bytes, int] | None]  # name -> first 16 bytes and size, None if lost
 
@@ -29,6 +37,15 @@ def check_chunks(
     Raises:
         DataError: naming the first chunk file at fault.
     """
+    size = math.prod(array.chunks) * array.dtype.itemsize
+    if size > MAX_BYTES or min(array.chunks, default=0) < 1:
+        raise fault(
+            path,
+            key,
+            f"one chunk of shape {array.chunks} would unpack to {size} bytes, and 1 to {MAX_BYTES} "
+            "are read at once",
+            "Write the store again in chunks of such a size.",
+        )
     with _open_peek(path) as peek:
         for index in np.ndindex(array.cdata_shape):
             name = str(array.metadata.encode_chunk_key(index))
@@ -36,7 +53,11 @@ def check_chunks(
             if ends is not None and row >= count_rows(ends):
                 break
             episode = None if ends is None else episode_of_row(ends, row)
-            _check_chunk(array, path, key, name, peek(f"{key}/{name}"), episode)
+            try:
+                found = peek(f"{key}/{name}")
+            except Exception as error:  # whatever an archive makes of a corrupt member
+                raise corrupt_chunk(path, key, name, f"{error}", episode) from error
+            _check_chunk(array, path, key, name, found, episode)
 
 
 def _check_chunk(

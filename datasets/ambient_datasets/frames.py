@@ -82,24 +82,34 @@ class Frames:
             for first in range(0, rows, array.chunks[0]):
                 stop = min(first + array.chunks[0], rows)
                 block = read_block(array, self.path, self.key, first, stop, ends)
-                target.write(self._bytes(block, first).tobytes())
+                target.write(to_bytes(block, self, first).tobytes())
 
-    def _bytes(self, block: NDArray[Any], first: int) -> Pixels:
-        """Pixels as uint8, exactly; floats must be whole numbers from 0 to 255."""
-        if block.dtype == np.uint8:
-            return block
-        whole = (block >= 0) & (block <= 255) & (block == np.floor(block))
-        if not whole.all():
-            place = np.unravel_index(int(np.argmin(whole)), whole.shape)
-            row = first + int(place[0])
-            raise fault(
-                self.path,
-                self.key,
-                f"row {row} holds {block[place]}, and pixels must be whole numbers from 0 to 255",
-                "Write the frames as uint8.",
-                episode_of_row(self.episode_ends, row),
-            )
-        return block.astype(np.uint8)
+
+def to_bytes(block: NDArray[Any], frames: Frames, first: int) -> Pixels:
+    """Pixels (n,H,W,3) as uint8, exactly; floats must be whole numbers from 0 to 255.
+
+    Args:
+        block: rows first, first + 1, .. of the frames' array.
+        frames: where they come from, for the message.
+        first: see above.
+
+    Raises:
+        DataError: naming row and episode.
+    """
+    if block.dtype == np.uint8:
+        return block
+    whole = (block >= 0) & (block <= 255) & (block == np.floor(block))
+    if not whole.all():
+        place = np.unravel_index(int(np.argmin(whole)), whole.shape)
+        row = first + int(place[0])
+        raise fault(
+            frames.path,
+            frames.key,
+            f"row {row} holds {block[place]}, and pixels must be whole numbers from 0 to 255",
+            "Write the frames as uint8.",
+            episode_of_row(frames.episode_ends, row),
+        )
+    return block.astype(np.uint8)
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,6 +23,8 @@ from ambient_policy.errors import DataError
 LAYOUT = "ambient_policy_layout"
 VERSION = 1
 OBSERVATIONS, ACTIONS, ENDS = "data/observation.state", "data/action", "meta/episode_ends"
+INSTRUCTION, INSTRUCTIONS = "meta/instruction", "instructions"
+NO_INSTRUCTION, LOST_INSTRUCTION = -1, -2
 SIGMAS = ("sigma_min", "sigma_max")
 CHUNK_ROWS, CHUNK_FRAMES = 4096, 16
 CAMERA = "data/observation."  # and the name of the camera
@@ -104,6 +106,43 @@ def read_ends(group: zarr.Group, path: Path) -> tuple[NDArray[np.int64], bool]:
     ends = read_rows(array, path, ENDS, array.shape[0])
     unfinished = ends.ndim == 1 and len(ends) > 0 and ends[-1] == -1
     return check_ends(ends[:-1] if unfinished else ends, path, ENDS), unfinished
+
+
+def read_instructions(
+    group: zarr.Group, path: Path, episodes: int
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Of so many episodes the index (E,) into the texts, -1 for none; and the texts."""
+    texts: Any = group.attrs.get(INSTRUCTIONS, [])
+    if not isinstance(texts, list) or len({t for t in texts if isinstance(t, str)}) < len(texts):
+        raise fault(
+            path,
+            f"attribute '{INSTRUCTIONS}'",
+            f"{texts!r:.200} given, a list of distinct texts needed",
+            "Restore zarr.json from a copy.",
+        )
+    if INSTRUCTION not in list_keys(group, path, "meta"):
+        return np.full(episodes, NO_INSTRUCTION), tuple(texts)  # written before there were any
+    array = find_array(group, path, INSTRUCTION)
+    if array.ndim != 1 or array.dtype != np.int64 or array.shape[0] < episodes:
+        raise fault(
+            path,
+            INSTRUCTION,
+            f"shape {array.shape} and type {array.dtype}, but the store holds {episodes} episodes",
+            "Restore the store from a copy.",
+        )
+    index = read_rows(array, path, INSTRUCTION, episodes)
+    strange = (index < NO_INSTRUCTION) | (index >= len(texts))
+    if strange.any():
+        episode = int(np.argmax(strange))
+        raise fault(
+            path,
+            INSTRUCTION,
+            f"{index[episode]}, but the attribute '{INSTRUCTIONS}' holds {len(texts)} texts "
+            f"({NO_INSTRUCTION} for none; {LOST_INSTRUCTION} means that its chunk file is lost)",
+            "Restore the store from a copy.",
+            episode,
+        )
+    return index, tuple(texts)
 
 
 def read_annotation(

@@ -19,6 +19,9 @@ from zarr.storage import ZipStore
 
 from ambient_policy.errors import DataError
 
+# bytes of one chunk, or one file of an archive, unpacked; more is an attack on the memory
+MAX_BYTES = 2**30
+
 StrPath = str | os.PathLike[str]
 AnyArray = zarr.Array[Any]
 
@@ -42,6 +45,8 @@ def open_group(path: Path) -> Iterator[zarr.Group]:
             "collect one with scripts/collect.py."
         )
     try:
+        if path.is_file():
+            _check_members(path)
         source = ZipStore(path, mode="r") if path.is_file() else None
         group = zarr.open_group(source if source is not None else str(path), mode="r")
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
@@ -54,6 +59,17 @@ def open_group(path: Path) -> Iterator[zarr.Group]:
     finally:
         if source is not None:
             source.close()
+
+
+def _check_members(path: Path) -> None:
+    """Refuse an archive with a file that is too large to unpack into memory."""
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if member.file_size > MAX_BYTES:
+                raise DataError(
+                    f"{path}: {member.filename}: {member.file_size} bytes unpacked, and files of an"
+                    f" archive may have {MAX_BYTES}. Write the store again in smaller chunks."
+                )
 
 
 def _list_arrays(group: zarr.Group) -> str:

@@ -75,11 +75,13 @@ class Episode:
         observations: (T,O), kept as float32.
         actions: (T,A), kept as float32.
         images: (T,H,W,3) uint8 by the name of the camera.
+        instruction: what was to be done, in natural language; None where nobody said.
     """
 
     observations: NDArray[np.float32]
     actions: NDArray[np.float32]
     images: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+    instruction: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("observations", "actions"):
@@ -103,9 +105,21 @@ class Episode:
                     f"{frames.dtype}: give ({len(self)}, height, width, 3) uint8, one frame for "
                     "every observation."
                 )
+        if self.instruction is not None and not _is_text(self.instruction):
+            raise DataError(
+                f"an episode's instruction is {self.instruction!r}: give text that UTF-8 can hold, "
+                "or None."
+            )
 
     def __len__(self) -> int:
         return len(self.actions)
+
+
+def _is_text(value: object) -> bool:
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:  # half of a surrogate pair: JSON would hold it, no reader would
+        return False
 
 
 @dataclass(frozen=True, eq=False)

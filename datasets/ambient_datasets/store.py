@@ -6,16 +6,19 @@ Layout (version 1), N rows (control steps) in E episodes, O observations, A acti
     data/observation.<name> (N,H,W,3) uint8   one for each camera, where there are any
     data/action             (N,A) float32     what was commanded while it was seen
     meta/episode_ends       (E,)  int64       cumulative, exclusive
+    meta/instruction        (E,)  int64       index into the attribute instructions, -1 for none
     meta/sigma_min          (E,)  float64     only when annotated; sigma (VE) [normalised action]
     meta/sigma_max          (E,)  float64     only when annotated
     attributes: ambient_policy_layout, task, source, control_rate [Hz], names and units, extra,
-                and, when annotated, annotation: sigma's coordinate and the normaliser's fingerprint
+                instructions (the distinct texts), and, when annotated, annotation: sigma's
+                coordinate and the normaliser's fingerprint
 
 An episode is appended whole or not at all. zarr replaces each file atomically (temporary name,
 rename), so the order of the files is the protocol:
 
 1. meta/episode_ends grows by one entry, which reads -1: an episode is in flight;
-2. data/ grows and its rows are written (committed rows of a shared chunk are in both versions);
+2. data/ and meta/instruction grow and are written (committed rows of a shared chunk are in both
+   versions); a new text is added to the attribute first;
 3. that entry becomes the true end: the episode is committed.
 
 A process killed between any two of these leaves a trailing -1 and perhaps rows beyond the last
@@ -42,13 +45,18 @@ from ambient_datasets.layout import (
     ACTIONS,
     CAMERA,
     ENDS,
+    INSTRUCTION,
+    INSTRUCTIONS,
     LAYOUT,
+    LOST_INSTRUCTION,
+    NO_INSTRUCTION,
     OBSERVATIONS,
     VERSION,
     find_cameras,
     read_annotation,
     read_attributes,
     read_ends,
+    read_instructions,
     write_array,
     write_frames_array,
 )
@@ -88,6 +96,7 @@ class Store:
         episode_ends: (E,) int64, cumulative, exclusive.
         annotation: None where nobody has said what each episode may teach.
         cameras: frames by the name of the camera; they stay on disk.
+        instructions: the distinct texts that its episodes were given.
     """
 
     path: Path
@@ -97,6 +106,13 @@ class Store:
     _observations: NDArray[np.float32] = field(repr=False)
     _actions: NDArray[np.float32] = field(repr=False)
     cameras: Mapping[str, Frames] = field(default_factory=dict)
+    instructions: tuple[str, ...] = ()
+    _instruction_index: NDArray[np.int64] | None = field(default=None, repr=False)
+
+    def instruction(self, episode: int) -> str | None:
+        """What was to be done in an episode, in natural language; None where nobody said."""
+        index = -1 if self._instruction_index is None else int(self._instruction_index[episode])
+        return None if index == NO_INSTRUCTION else self.instructions[index]
 
     def observations(self) -> NDArray[np.float32]:
         """(N,O) float32."""
@@ -174,6 +190,7 @@ def _write_empty(
     for name, shape in cameras.items():
         write_frames_array(group, name, shape)
     write_array(group, ENDS, np.empty(0, np.int64), -1)
+    write_array(group, INSTRUCTION, np.empty(0, np.int64), LOST_INSTRUCTION)
     group.update_attributes({LAYOUT: VERSION, **_to_json(attributes)})
 
 
@@ -196,6 +213,7 @@ class Appender:
         with open_group(self._path) as group:
             _, annotation = read_attributes(group, self._path)
             ends, _ = read_ends(group, self._path)
+            _, texts = read_instructions(group, self._path, len(ends))
         if annotation is not None:
             raise DataError(
                 f"{self._path}: annotated, and a new episode would have no sigma_min and sigma_max."
@@ -207,7 +225,26 @@ class Appender:
         for name, array in find_cameras(group, self._path).items():
             self._arrays[CAMERA + name] = array
         self._ends = find_array(group, self._path, ENDS)
+        self._instruction = (
+            find_array(group, self._path, INSTRUCTION) if INSTRUCTION in group else None
+        )
+        self._texts = {text: index for index, text in enumerate(texts)}
         self._episodes, self._rows = len(ends), int(ends[-1]) if len(ends) else 0
+
+    @property
+    def episodes(self) -> int:
+        """Committed episodes."""
+        return self._episodes
+
+    @property
+    def rows(self) -> int:
+        """Committed control steps."""
+        return self._rows
+
+    @property
+    def instructions(self) -> int:
+        """Distinct instructions."""
+        return len(self._texts)
 
     def append(self, episode: Episode) -> None:
         """Add one episode, whole or not at all.
@@ -221,13 +258,36 @@ class Appender:
             **{CAMERA + name: frames for name, frames in episode.images.items()},
         }
         self._check(tables)
+        index = self._index(episode.instruction)
         stop = self._rows + len(episode)
         self._ends.resize((self._episodes + 1,))  # 1. reads -1: in flight
         for key, array in self._arrays.items():  # 2. its rows
             array.resize((stop, *array.shape[1:]))
             array[self._rows : stop] = tables[key]
+        if self._instruction is not None:
+            self._instruction.resize((self._episodes + 1,))
+            self._instruction[self._episodes] = index
         self._ends[self._episodes] = stop  # 3. committed
         self._episodes, self._rows = self._episodes + 1, stop
+
+    def _index(self, text: str | None) -> int:
+        """Of an instruction among the store's texts; a new one is added to them on disk."""
+        if text is None:
+            return NO_INSTRUCTION
+        if self._instruction is None:
+            raise fault(
+                self._path,
+                INSTRUCTION,
+                "this store was made before episodes had instructions",
+                "Write a new store, or give the episode without one.",
+                self._episodes,
+            )
+        if text not in self._texts:
+            # opened anew: others (update_extra) may have changed the attributes since
+            group = zarr.open_group(str(self._path), mode="r+")
+            group.update_attributes({INSTRUCTIONS: [*self._texts, text]})
+            self._texts[text] = len(self._texts)
+        return self._texts[text]
 
     def _check(self, tables: Mapping[str, NDArray[Any]]) -> None:
         if tables.keys() != self._arrays.keys():
@@ -289,4 +349,5 @@ def open_store(path: StrPath) -> Store:
             for name, array in find_cameras(group, path).items()
         }
         annotation = read_annotation(group, path, record, len(ends))
-    return Store(path, attributes, ends, annotation, observations, actions, cameras)
+        index, texts = read_instructions(group, path, len(ends))
+    return Store(path, attributes, ends, annotation, observations, actions, cameras, texts, index)

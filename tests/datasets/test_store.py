@@ -73,6 +73,7 @@ def test_the_layout_is_the_documented_one(make_store: MakeStore) -> None:
         "data/observation.state": ((10, 3), "float32"),
         "data/action": ((10, 2), "float32"),
         "meta/episode_ends": ((3,), "int64"),
+        "meta/instruction": ((3,), "int64"),
         "meta/sigma_min": ((3,), "float64"),
         "meta/sigma_max": ((3,), "float64"),
     }

@@ -1,15 +1,56 @@
-"""Layouts that others write, each read into a ``Store``; ``open_any`` tells them apart."""
+"""Layouts that others write.
 
-from collections.abc import Mapping, Sequence
+``open_any`` reads in place what can be: our own stores and diffusion_policy's. Everything else, and
+those too, is read one episode at a time by ``open_demonstrations`` and converted (``convert.py``).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 
+from ambient_datasets.demonstrations import Demonstrations, Request
 from ambient_datasets.formats.diffusion_policy import open_diffusion_policy
 from ambient_datasets.layout import LAYOUT
 from ambient_datasets.reading import StrPath, open_group
 from ambient_datasets.store import Attributes, Store, open_store
-from ambient_policy.errors import DataError
+from ambient_policy.errors import DataError, SettingsError, unknown
 
-__all__ = ["open_any", "open_diffusion_policy"]
+__all__ = ["FORMATS", "open_any", "open_demonstrations", "open_diffusion_policy"]
+
+# format -> the module and function that reads it; imported when asked for, as each wants libraries
+# of its own (the extra of the same name)
+FORMATS = {
+    "diffusion_policy": ("replay", "open_replay"),
+    "lerobot": ("lerobot", "open_lerobot"),
+    "rlds": ("rlds", "open_rlds"),
+    "robomimic": ("robomimic", "open_robomimic"),
+}
+
+
+def open_demonstrations(kind: str, path: StrPath, request: Request) -> Demonstrations:
+    """Demonstrations in a format of others.
+
+    Args:
+        kind: one of ``FORMATS``.
+        path: a file or folder, as that format has it.
+        request: what to take, and what it means.
+
+    Raises:
+        SettingsError: for an unknown format, or one whose libraries are not installed.
+        DataError: naming file and place.
+    """
+    if kind not in FORMATS:
+        raise unknown("format", kind, FORMATS)
+    module, function = FORMATS[kind]
+    try:
+        loaded = import_module(f"ambient_datasets.formats.{module}")
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"format '{kind}' needs the package '{error.name}', which is not installed. Install it "
+            f"with: pip install 'ambient-policy[{kind}]'."
+        ) from error
+    opener: Callable[[StrPath, Request], Demonstrations] = getattr(loaded, function)
+    return opener(path, request)
 
 
 def open_any(

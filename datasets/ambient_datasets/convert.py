@@ -1,0 +1,228 @@
+"""Convert demonstrations of others into a store of ours, one episode at a time.
+
+A stopped conversion continues: episodes are stored in the order of the source and each is one
+commit, so the number stored says which comes next. One episode lies in memory at a time.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import cast
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ambient_datasets.demonstrations import Demonstrations, Request
+from ambient_datasets.formats import open_demonstrations
+from ambient_datasets.layout import find_cameras, read_attributes
+from ambient_datasets.reading import open_group
+from ambient_datasets.store import JSON, Appender, Attributes, Episode, create_store, update_extra
+from ambient_policy.errors import DataError, SettingsError
+from ambient_policy.files import held_alone
+
+# entries of the store's attribute extra: what was asked of which file, and which episodes not
+CONVERTED, LEFT_OUT = "converted", "left_out"
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What a conversion stored.
+
+    Attributes:
+        out: the store.
+        kept: episodes in it.
+        rows: control steps in it.
+        found: episodes of the source.
+        named: of those not kept, the ones that ``leave_out`` names.
+        attributes: of the store.
+        cameras: of the store, by name.
+        instructions: distinct texts.
+    """
+
+    out: Path
+    kept: int
+    rows: int
+    found: int
+    named: int
+    attributes: Attributes
+    cameras: tuple[str, ...]
+    instructions: int
+
+    def __str__(self) -> str:
+        rate = self.attributes.control_rate
+        beyond = self.found - self.kept - self.named
+        return (
+            f"{self.out}: kept {self.kept} of {self.found} episodes, {self.rows} rows, "
+            f"{self.rows / rate / 3600:.3g} h at {rate:g} Hz; left {self.named} by leave_out and "
+            f"{beyond} beyond max_episodes\n"
+            f"observation: {_columns(self.attributes, 'observation')}\n"
+            f"action: {_columns(self.attributes, 'action')}\n"
+            f"cameras: {', '.join(self.cameras) or 'none'}; "
+            f"instructions: {self.instructions or 'none'}\n"
+            "Everything else in the source was left there."
+        )
+
+
+def _columns(attributes: Attributes, kind: str) -> str:
+    names, units = (getattr(attributes, f"{kind}_{part}") for part in ("names", "units"))
+    return ", ".join(f"{name} [{unit}]" for name, unit in zip(names, units, strict=True))
+
+
+def convert(
+    path: str | Path,
+    kind: str,
+    out: str | Path,
+    request: Request,
+    *,
+    max_episodes: int | None = None,
+    leave_out: Sequence[int] = (),
+    progress: bool = True,
+) -> Conversion:
+    """Fill the store at ``out`` with the episodes of a source, in their order.
+
+    Args:
+        path: the source, as its format has it.
+        kind: its format, one of ``formats.FORMATS``.
+        out: a new store, or one begun with the same source and request.
+        request: what to take, and what it means.
+        max_episodes: to hold in the end; None takes all.
+        leave_out: numbers of episodes of the source not to take.
+        progress: show a bar.
+
+    Raises:
+        SettingsError: for an unknown format or numbers that make no sense, or while another
+            process fills the same store.
+        DataError: naming file and place; if another conversion lies at ``out``. Episodes before a
+            faulty one stay stored.
+    """
+    out = Path(out)
+    source = open_demonstrations(kind, path, request)
+    chosen = _choose(len(source), max_episodes, leave_out)
+    extra = _extra(path, kind, request, len(source), leave_out)
+    if not out.exists():
+        # a request that no episode answers is refused before there is a store bound to it
+        _read_episode(source, chosen[0], 0, out)
+        _create(out, source, extra)
+    with held_alone(out):
+        appender = Appender(out)
+        _check_same(out, source, extra)
+        _check_order(out, appender.episodes, chosen, _choose(len(source), None, _left_out(out)))
+        update_extra(out, **{LEFT_OUT: extra[LEFT_OUT]})
+        for i in _tracked(chosen[appender.episodes :], appender.episodes, kind, progress):
+            appender.append(_read_episode(source, i, appender.episodes, out))
+    named = len({*leave_out})
+    cameras = tuple(source.cameras)
+    return Conversion(
+        out,
+        appender.episodes,
+        appender.rows,
+        len(source),
+        named,
+        source.attributes,
+        cameras,
+        appender.instructions,
+    )
+
+
+def _choose(episodes: int, most: int | None, leave_out: Sequence[int]) -> list[int]:
+    """The numbers of the episodes to take."""
+    strange = [i for i in leave_out if not 0 <= i < episodes]
+    if strange or (most is not None and most < 1):
+        raise SettingsError(
+            f"max_episodes = {most}, leave_out = {list(leave_out)}: the source has {episodes} "
+            f"episodes. Give at least 1, and numbers from 0 to {episodes - 1}."
+        )
+    left = {*leave_out}
+    chosen = [i for i in range(episodes) if i not in left][:most]
+    if not chosen:
+        raise SettingsError(f"leave_out = {list(leave_out)}: none of {episodes} episodes is left.")
+    return chosen
+
+
+def _extra(
+    path: str | Path, kind: str, request: Request, episodes: int, leave_out: Sequence[int]
+) -> dict[str, JSON]:
+    """What makes a conversion this one and no other; and the episodes named to be left."""
+    asked = {"path": str(Path(path).resolve()), "format": kind, "episodes": episodes}
+    origin = json.loads(json.dumps({**asked, **asdict(request)}))
+    return {CONVERTED: origin, LEFT_OUT: cast(JSON, sorted({*leave_out}))}
+
+
+def _create(out: Path, source: Demonstrations, extra: dict[str, JSON]) -> None:
+    attributes = source.attributes
+    described = replace(attributes, extra={**attributes.extra, **extra})
+    create_store(out, described, dict(source.cameras))
+
+
+def _read(out: Path) -> tuple[Attributes, dict[str, tuple[int, ...]]]:
+    """The attributes of the store, and the frames (H,W,3) of its cameras."""
+    with open_group(out) as group:
+        attributes, _ = read_attributes(group, out)
+        cameras = {n: array.shape[1:] for n, array in find_cameras(group, out).items()}
+    return attributes, cameras
+
+
+def _left_out(out: Path) -> list[int]:
+    return cast(list[int], _read(out)[0].extra[LEFT_OUT])
+
+
+def _check_same(out: Path, source: Demonstrations, extra: dict[str, JSON]) -> None:
+    """Refuse to continue a store that another conversion, or anything else, began."""
+    found, cameras = _read(out)
+    asked = extra[CONVERTED]
+    if CONVERTED not in found.extra or LEFT_OUT not in found.extra:
+        raise DataError(
+            f"{out}: this store was not converted from anything. Give another out, or delete it."
+        )
+    held = found.extra[CONVERTED]
+    if held != asked:
+        raise DataError(
+            f"{out}: this store was converted from {_differing(held, asked)}, but "
+            f"{_differing(asked, held)} was asked for. Ask for the same, delete the store or give "
+            "another out."
+        )
+    if (replace(found, extra={}), cameras) != (
+        replace(source.attributes, extra={}),
+        dict(source.cameras),
+    ):
+        raise DataError(
+            f"{out}: {extra[CONVERTED]} has changed since this store was begun: its names, units, "
+            "control rate or cameras differ. Delete the store, or give another out."
+        )
+
+
+def _differing(these: JSON, those: JSON) -> dict[str, JSON]:
+    one, other = cast(dict[str, JSON], these), cast(dict[str, JSON], those)
+    return {key: value for key, value in one.items() if other.get(key) != value}
+
+
+def _check_order(out: Path, held: int, chosen: list[int], before: list[int]) -> None:
+    """Refuse where the episodes stored are not the first of those chosen now."""
+    if chosen[:held] != before[:held]:
+        raise DataError(
+            f"{out}: holds {held} episodes already, {before[:held][-5:]} the last of them, and "
+            f"those asked for now are {len(chosen)}, others among them. Ask for at least as many "
+            "and leave out only later ones, delete the store or give another out."
+        )
+
+
+def _read_episode(source: Demonstrations, i: int, held: int, out: Path) -> Episode:
+    try:
+        return source.episode(i)
+    except DataError as error:
+        raise DataError(
+            f"{error} (Episode {i} of the source, counted from 0; the {held} before "
+            f"it are stored in {out}. To go on without it add {i} to leave_out.)"
+        ) from error
+
+
+def _tracked(episodes: Sequence[int], done: int, kind: str, progress: bool) -> Iterator[int]:
+    """The episodes, with a bar."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    console = Console(stderr=True, quiet=not progress)
+    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not progress) as bar:
+        task = bar.add_task(f"convert {kind}", total=done + len(episodes), completed=done)
+        for episode in episodes:
+            yield episode
+            bar.advance(task)

@@ -1,0 +1,339 @@
+"""Reads LeRobotDataset v2.1 and v3.0 (github.com/huggingface/lerobot): parquet, and videos.
+
+Kept: the features asked for, the cameras asked for, fps, the names of dimensions, the tasks as
+instruction. Checked on the way: every row's number and episode, and its timestamp against fps:
+counted from the episode's first, it may be off by ``TIME_TOLERANCE`` and one float32 rounding.
+Needs pyarrow (extra [lerobot]); cameras of type "video" need PyAV (extra [video]).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from ambient_datasets.demonstrations import MAX_PIXELS, Request, default_names, describe
+from ambient_datasets.formats.film import read_film
+from ambient_datasets.formats.lerobot_index import Index, data_file, film, read_index, read_tasks
+from ambient_datasets.formats.lerobot_info import Feature, Info, read_info
+from ambient_datasets.formats.parquet import (
+    batches,
+    numbers,
+    open_parquet,
+    read_columns,
+    whole_numbers,
+)
+from ambient_datasets.formats.pictures import read_picture
+from ambient_datasets.reading import StrPath, fault
+from ambient_datasets.records import Attributes, Episode
+
+TIME_TOLERANCE = 1e-4  # [s], lerobot's own
+ROUNDING = 0.1  # the most that float32 may round a timestamp [rows]: beyond, it tells no rows apart
+ROW_KEYS = ("episode_index", "frame_index", "timestamp", "task_index")
+FRAMES = ("image", "video")
+RESTORE = "Restore the file from a copy, or leave that episode out and write the data set again."
+
+
+@dataclass(frozen=True, eq=False)
+class LeRobot:
+    """A validated data set; satisfies ``Demonstrations``.
+
+    Attributes:
+        info: what ``meta/info.json`` says.
+        request: what is taken.
+        attributes: what the numbers mean.
+        cameras: (H,W,3) [px] of each camera by our name for it.
+        first, stop: the episodes of the split, from and to before.
+    """
+
+    info: Info
+    request: Request
+    attributes: Attributes
+    cameras: Mapping[str, tuple[int, int, int]]
+    first: int
+    stop: int
+    _index: Index = field(repr=False)
+    _tasks: Mapping[int, str] = field(repr=False)
+
+    def __len__(self) -> int:
+        """Episodes."""
+        return self.stop - self.first
+
+    def episode(self, i: int) -> Episode:
+        """Episode i of 0 to len - 1.
+
+        Raises:
+            DataError: naming file, column, episode and step.
+        """
+        if not 0 <= i < len(self):
+            raise fault(
+                self.info.root, "episodes", f"no episode {i}; {len(self)} given", "Ask less."
+            )
+        number = self.first + i
+        path = data_file(self.info, self._index, number)
+        with open_parquet(path) as file:
+            return self._read(path, file, number)
+
+    def _read(self, path: Path, file: pq.ParquetFile, number: int) -> Episode:
+        _check_rows(path, file, int(self._index.rows[number]))
+        first = int(self._index.firsts[number])
+        stop = first + int(self._index.lengths[number])
+        keys = tuple(dict.fromkeys((*ROW_KEYS, *self.request.state, *self.request.action)))
+        columns = read_columns(path, file, keys, first, stop)
+        start = _check_steps(path, columns, number, self.info.fps)
+        tables = {
+            key: _read_table(path, key, columns[key], self.info.features[key], number)
+            for key in (*self.request.state, *self.request.action)
+        }
+        return Episode(
+            np.concatenate([tables[key] for key in self.request.state], axis=1),
+            np.concatenate([tables[key] for key in self.request.action], axis=1),
+            {
+                name: self._read_frames(path, file, name, key, number, start)
+                for name, key in self.request.cameras.items()
+            },
+            self._instruction(path, columns["task_index"], number),
+        )
+
+    def _read_frames(
+        self, path: Path, file: pq.ParquetFile, name: str, key: str, number: int, start: float
+    ) -> NDArray[np.uint8]:
+        """(T,H,W,3) of a camera; ``start`` is the episode's first timestamp [s]."""
+        shape, length = self.cameras[name], int(self._index.lengths[number])
+        if self.info.features[key].dtype == "video":
+            video, begin = film(self.info, self._index, number, key)
+            times = begin + start + np.arange(length) / self.info.fps
+            return read_film(video, times, shape, self.info.fps, number)
+        return _read_pictures(
+            path, file, key, int(self._index.firsts[number]), length, shape, number
+        )
+
+    def _instruction(self, path: Path, column: Any, number: int) -> str:
+        """The episode's task; several in their order of appearance, with "; " between them."""
+        tasks = dict.fromkeys(whole_numbers(path, "task_index", column, number).tolist())
+        strange = [task for task in tasks if task not in self._tasks]
+        if strange:
+            raise fault(
+                path,
+                "task_index",
+                f"{strange[0]} is none of the {len(self._tasks)} listed tasks",
+                RESTORE,
+                number,
+            )
+        return "; ".join(self._tasks[task] for task in tasks)
+
+
+def open_lerobot(path: StrPath, request: Request) -> LeRobot:
+    """Open and validate a data set; its rows are read with its episodes.
+
+    Args:
+        path: the folder that holds meta/ and data/.
+        request: what is taken; keys are names of "features", the split one of "splits".
+
+    Raises:
+        DataError: naming file, place and remedy.
+    """
+    info = read_info(Path(path))
+    for key in (*request.state, *request.action):
+        _check_numbers(info, key)
+    films = [key for key in request.cameras.values() if _frames(info, key).dtype == "video"]
+    index = read_index(info, films)
+    first, stop = _split(info, request.split)
+    state, action = _names(info, request.state), _names(info, request.action)
+    attributes = describe(info.path, request, state, action, info.fps)
+    return LeRobot(
+        info,
+        request,
+        replace(attributes, extra={"lerobot": info.version, "robot_type": info.robot}),
+        {name: _frame_shape(info, key) for name, key in request.cameras.items()},
+        first,
+        stop,
+        index,
+        read_tasks(info),
+    )
+
+
+def _feature(info: Info, key: str) -> Feature:
+    if key not in info.features:
+        known = ", ".join(info.features)
+        raise fault(
+            info.path, f"features['{key}']", f"missing; there are {known:.500}", "Name one of them."
+        )
+    return info.features[key]
+
+
+def _check_numbers(info: Info, key: str) -> None:
+    dtype = _feature(info, key).dtype
+    if dtype in FRAMES or dtype == "string":
+        raise fault(
+            info.path,
+            f"features['{key}']",
+            f"of type '{dtype}', and observations and actions are numbers",
+            "Name it among the cameras." if dtype in FRAMES else "Name a feature of numbers.",
+        )
+
+
+def _frames(info: Info, key: str) -> Feature:
+    feature = _feature(info, key)
+    if feature.dtype not in FRAMES:
+        raise fault(
+            info.path,
+            f"features['{key}']",
+            f"of type '{feature.dtype}', and a camera is of type {' or '.join(FRAMES)}",
+            "Name a feature of frames.",
+        )
+    return feature
+
+
+def _frame_shape(info: Info, key: str) -> tuple[int, int, int]:
+    """(H,W,3), whichever way round the feature gives it."""
+    feature = _frames(info, key)
+    shape = feature.shape
+    colours_first = bool(feature.names) and feature.names[0].startswith("channel")
+    if len(shape) == 3 and (colours_first or (shape[0] == 3 and shape[2] != 3)):
+        shape = (shape[1], shape[2], shape[0])
+    if len(shape) != 3 or shape[2] != 3 or shape[0] * shape[1] > MAX_PIXELS:
+        raise fault(
+            info.path,
+            f"features['{key}']",
+            f"frames of shape {feature.shape}; three colours and at most {MAX_PIXELS} pixels are "
+            "read",
+            "Name another camera.",
+        )
+    return shape[0], shape[1], 3
+
+
+def _names(info: Info, keys: Sequence[str]) -> tuple[str, ...]:
+    """Of the columns: the file's where it names each of them, else the key and a number.
+
+    Where two keys use one name, all are led by their key.
+    """
+    names = {key: _own_names(key, info.features[key]) for key in keys}
+    flat = [name for key in keys for name in names[key]]
+    if len(set(flat)) < len(flat):
+        return tuple(f"{key}.{name}" for key in keys for name in names[key])
+    return tuple(flat)
+
+
+def _own_names(key: str, feature: Feature) -> tuple[str, ...]:
+    names = feature.names
+    if len(feature.shape) <= 1 and len(names) == feature.width == len(set(names)):
+        return names
+    return default_names([key], [feature.width])
+
+
+def _split(info: Info, name: str | None) -> tuple[int, int]:
+    """The episodes from and to before."""
+    if name is None:
+        return 0, info.episodes
+    if name not in info.splits:
+        known = ", ".join(map(str, info.splits)) or "none"
+        raise fault(info.path, f"splits['{name}']", f"missing; there are {known:.300}", "Name one.")
+    first, colon, stop = str(info.splits[name]).partition(":")
+    sound = colon and all(len(n) < 16 and n.isascii() and n.isdigit() for n in (first, stop))
+    if not sound or not int(first) < int(stop) <= info.episodes:
+        raise fault(
+            info.path,
+            f"splits['{name}']",
+            f"{info.splits[name]!r:.80} given, 'first:stop' within 0:{info.episodes} needed",
+            "Correct it, or convert everything (no split).",
+        )
+    return int(first), int(stop)
+
+
+def _check_rows(path: Path, file: pq.ParquetFile, rows: int) -> None:
+    if file.metadata.num_rows != rows:
+        raise fault(
+            path,
+            "rows",
+            f"{file.metadata.num_rows} of them, but the episodes listed for this file have {rows} "
+            "steps",
+            "Restore the file or the list of episodes from a copy.",
+        )
+
+
+def _check_steps(path: Path, columns: Mapping[str, Any], number: int, fps: float) -> float:
+    """The episode's first timestamp [s], once its rows prove to be its steps in order and time."""
+    length = len(columns["timestamp"])
+    for key, due in (
+        ("episode_index", np.full(length, number)),
+        ("frame_index", np.arange(length)),
+    ):
+        given = whole_numbers(path, key, columns[key], number)
+        if (given != due).any():
+            step = int(np.argmax(given != due))
+            raise fault(
+                path, key, f"step {step} reads {given[step]}, {due[step]} is due", RESTORE, number
+            )
+    seconds = numbers(path, "timestamp", columns["timestamp"], 1, number)[:, 0].astype(np.float64)
+    _check_times(path, seconds, number, fps)
+    return float(seconds[0])
+
+
+def _check_times(path: Path, seconds: NDArray[np.float64], number: int, fps: float) -> None:
+    with np.errstate(invalid="ignore", over="ignore"):
+        off = np.abs(seconds - seconds[0] - np.arange(len(seconds)) / fps)
+        rounding = np.spacing(np.float32(np.abs(seconds).max()))
+        tolerance = TIME_TOLERANCE + min(rounding, ROUNDING / fps)
+    if (off <= tolerance).all():
+        return
+    step = int(np.argmax(np.where(np.isnan(off), np.inf, off)))
+    raise fault(
+        path,
+        "timestamp",
+        f"step {step} is the worst: it reads {seconds[step]:.6f} s, and {fps:g} fps puts it at "
+        f"{seconds[0] + step / fps:.6f} s, more than {TIME_TOLERANCE:g} s away",
+        "Correct fps or the timestamps, or leave that episode out.",
+        number,
+    )
+
+
+def _read_table(
+    path: Path, key: str, column: Any, feature: Feature, number: int
+) -> NDArray[np.float32]:
+    """(T,D) float32, finite."""
+    with np.errstate(over="ignore"):
+        table: NDArray[np.float32] = numbers(path, key, column, feature.width, number).astype(
+            np.float32
+        )
+    bad = ~np.isfinite(table)
+    if bad.any():
+        step, place = (int(n) for n in np.unravel_index(int(np.argmax(bad)), bad.shape))
+        raise fault(
+            path,
+            key,
+            f"step {step}, dimension {place} is {table[step, place]}, and every number must be "
+            "finite",
+            RESTORE,
+            number,
+        )
+    return table
+
+
+def _read_pictures(
+    path: Path,
+    file: pq.ParquetFile,
+    key: str,
+    first: int,
+    length: int,
+    shape: tuple[int, int, int],
+    number: int,
+) -> NDArray[np.uint8]:
+    """(T,H,W,3) from encoded images inside the parquet."""
+    frames = np.empty((length, *shape), np.uint8)
+    step = 0
+    for batch in batches(path, file, (key,), first, first + length):
+        for cell in batch.column(key):
+            record = cell.as_py()
+            data = record.get("bytes") if isinstance(record, dict) else record
+            try:
+                frames[step] = read_picture(data, shape)
+            except ValueError as error:
+                raise fault(path, key, f"step {step}: {error}", RESTORE, number) from error
+            step += 1
+    if step < length:
+        raise fault(path, key, f"{step} frames for {length} steps", RESTORE, number)
+    return frames

@@ -1,0 +1,258 @@
+"""Where each episode of a LeRobotDataset lies, and what its tasks are called.
+
+v2.1 lists episodes and tasks in ``meta/*.jsonl`` and keeps one data file for each episode. v3.0
+lists them in parquet and keeps several episodes in a file: an episode's rows follow those of the
+earlier episodes of its file.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ambient_datasets.formats.lerobot_info import EPISODE_FILES, RESTORE, Info, inside, whole
+from ambient_datasets.formats.parquet import (
+    count_rows,
+    numbers,
+    open_parquet,
+    read_columns,
+    whole_numbers,
+)
+from ambient_datasets.reading import fault
+
+EPISODE_LINES, TASK_LINES = "meta/episodes.jsonl", "meta/tasks.jsonl"
+EPISODE_TABLES, TASK_TABLE = "meta/episodes/chunk-*/file-*.parquet", "meta/tasks.parquet"
+TASK_NAMES = ("task", "__index_level_0__")  # the column of their texts; pandas names an index so
+MAX_LINE = 1024**2  # [characters]
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """Places of E episodes.
+
+    Attributes:
+        lengths: (E,) steps.
+        firsts: (E,) row of each one's first step in its data file.
+        rows: (E,) rows of that whole file.
+        chunks, files: (E,) numbers of that file.
+        film_chunks, film_files, film_starts: (E,) numbers of its video and the time [s] at which it
+            begins there, by the key of the camera.
+    """
+
+    lengths: NDArray[np.int64]
+    firsts: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    chunks: NDArray[np.int64]
+    files: NDArray[np.int64]
+    film_chunks: dict[str, NDArray[np.int64]]
+    film_files: dict[str, NDArray[np.int64]]
+    film_starts: dict[str, NDArray[np.float64]]
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+
+def data_file(info: Info, index: Index, episode: int) -> Path:
+    """The parquet of an episode."""
+    chunk, file = int(index.chunks[episode]), int(index.files[episode])
+    if info.version in EPISODE_FILES:
+        return info.data_file(episode_chunk=chunk, episode_index=file)
+    return info.data_file(chunk_index=chunk, file_index=file)
+
+
+def film(info: Info, index: Index, episode: int, key: str) -> tuple[Path, float]:
+    """The video of an episode's camera, and the time [s] at which the episode begins in it."""
+    chunk, file = int(index.film_chunks[key][episode]), int(index.film_files[key][episode])
+    start = float(index.film_starts[key][episode])
+    if info.version in EPISODE_FILES:
+        return info.video_file(episode_chunk=chunk, episode_index=file, video_key=key), start
+    return info.video_file(chunk_index=chunk, file_index=file, video_key=key), start
+
+
+def read_index(info: Info, films: Sequence[str]) -> Index:
+    """The places of all episodes, and of their videos of some cameras.
+
+    Raises:
+        DataError: if the list of episodes is missing, damaged, or at odds with ``info.json``.
+    """
+    index = _read_lines(info, films) if info.version in EPISODE_FILES else _read_tables(info, films)
+    for key, declared, found in (
+        ("total_episodes", info.episodes, len(index)),
+        ("total_frames", info.frames, int(index.lengths.sum())),
+    ):
+        if declared != found:
+            raise fault(
+                info.path,
+                key,
+                f"{declared} declared, but the list of episodes has {found}",
+                RESTORE,
+            )
+    return index
+
+
+def read_tasks(info: Info) -> dict[int, str]:
+    """The texts of the tasks by their numbers.
+
+    Raises:
+        DataError: if their file is missing or damaged.
+    """
+    if info.version in EPISODE_FILES:
+        path = inside(info.root, TASK_LINES, "the list of tasks")
+        pairs = [
+            (whole(path, record, "task_index", 0), record.get("task")) for record in _lines(path)
+        ]
+    else:
+        path = inside(info.root, TASK_TABLE, "the list of tasks")
+        pairs = _task_rows(path)
+    tasks = {number: text for number, text in pairs if isinstance(text, str) and _is_utf8(text)}
+    if len(tasks) < len(pairs):
+        raise fault(path, "task", "a text is missing or broken, or one number has two", RESTORE)
+    return tasks
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether it holds no half of a surrogate pair, which JSON can smuggle in."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _task_rows(path: Path) -> list[tuple[int, Any]]:
+    with open_parquet(path) as file:
+        names = [name for name in TASK_NAMES if name in file.schema_arrow.names] or ["task"]
+        columns = ("task_index", names[0])
+        table = read_columns(path, file, columns, 0, count_rows(path, file, columns))
+        kinds = whole_numbers(path, "task_index", table["task_index"])
+        return list(zip(kinds.tolist(), table[names[0]].to_pylist(), strict=True))
+
+
+def _read_lines(info: Info, films: Sequence[str]) -> Index:
+    """v2.1: one line and one file for each episode."""
+    path = inside(info.root, EPISODE_LINES, "the list of episodes")
+    rows = [
+        (whole(path, record, "episode_index", 0), whole(path, record, "length", 1))
+        for record in _lines(path)
+    ]
+    lengths = np.array([length for _, length in rows], np.int64)
+    numbers = np.array([number for number, _ in rows], np.int64)
+    _check_order(path, numbers)
+    chunks = numbers // info.chunk_size
+    zeros = np.zeros(len(rows))
+    return Index(
+        lengths,
+        np.zeros(len(rows), np.int64),
+        lengths,
+        chunks,
+        numbers,
+        dict.fromkeys(films, chunks),
+        dict.fromkeys(films, numbers),
+        dict.fromkeys(films, zeros),
+    )
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a JSON lines file."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(iter(lambda: file.readline(MAX_LINE), ""), 1):
+                record = json.loads(line) if line.strip() else {}
+                if not isinstance(record, dict):
+                    raise ValueError(f"line {number} is no object")
+                if record:
+                    yield record
+    except (OSError, ValueError, RecursionError) as error:
+        raise fault(path, "lines", f"no readable JSON lines ({error})", RESTORE) from error
+
+
+def _read_tables(info: Info, films: Sequence[str]) -> Index:
+    """v3.0: parquet files whose rows are episodes."""
+    paths = sorted(path.relative_to(info.root) for path in info.root.glob(EPISODE_TABLES))
+    if not paths:
+        raise fault(info.root, EPISODE_TABLES, "there is no such file", RESTORE)
+    parts = [_read_table(info, inside(info.root, str(path), "the list"), films) for path in paths]
+    whole = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    _check_order(info.root / "meta/episodes", whole["episode_index"])
+    lengths, chunks, files = (
+        whole[key] for key in ("length", "data/chunk_index", "data/file_index")
+    )
+    firsts, rows = _rows_in_files(lengths, chunks, files)
+    return Index(
+        lengths,
+        firsts,
+        rows,
+        chunks,
+        files,
+        {key: whole[f"videos/{key}/chunk_index"] for key in films},
+        {key: whole[f"videos/{key}/file_index"] for key in films},
+        {key: whole[f"videos/{key}/from_timestamp"] for key in films},
+    )
+
+
+def _read_table(info: Info, path: Path, films: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """One file of the list of episodes; the statistics in it are not read."""
+    counts = ["episode_index", "length", "dataset_from_index", "dataset_to_index"]
+    counts += ["data/chunk_index", "data/file_index"]
+    counts += [f"videos/{key}/{part}_index" for key in films for part in ("chunk", "file")]
+    times = [f"videos/{key}/from_timestamp" for key in films]
+    with open_parquet(path) as file:
+        rows = count_rows(path, file, counts + times)
+        if rows == 0:
+            raise fault(path, "rows", "none: this list of episodes is empty", RESTORE)
+        table = read_columns(path, file, counts + times, 0, rows)
+        found = {key: _count(path, key, table[key]) for key in counts}
+        for key in times:
+            found[key] = numbers(path, key, table[key], 1)[:, 0].astype(np.float64)
+            if not (np.isfinite(found[key]) & (found[key] >= 0)).all():
+                raise fault(path, key, "a time is negative or not finite", RESTORE)
+    _check_lengths(path, found)
+    return found
+
+
+def _count(path: Path, key: str, column: pa.Array) -> NDArray[np.int64]:
+    values = whole_numbers(path, key, column)
+    if (values < 0).any() or (values >= 2**53).any():
+        raise fault(path, key, f"{int(values.min())} to {int(values.max())}: no counts", RESTORE)
+    return values
+
+
+def _check_lengths(path: Path, found: dict[str, NDArray[Any]]) -> None:
+    spans = found["dataset_to_index"] - found["dataset_from_index"]
+    wrong = (found["length"] < 1) | (spans != found["length"])
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise fault(
+            path,
+            "length",
+            f"{found['length'][row]} steps, but rows {found['dataset_from_index'][row]} to "
+            f"{found['dataset_to_index'][row]}; they must agree and be at least one",
+            RESTORE,
+            int(found["episode_index"][row]),
+        )
+
+
+def _check_order(path: Path, episodes: NDArray[np.int64]) -> None:
+    wrong = episodes != np.arange(len(episodes))
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise fault(
+            path,
+            "episode_index",
+            f"{episodes[row]} stands where {row} is due; episodes are numbered from 0 without gaps",
+            RESTORE,
+        )
+
+
+def _rows_in_files(
+    lengths: NDArray[np.int64], chunks: NDArray[np.int64], files: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(E,) first row of each episode in its file, and (E,) all rows of that file."""
+    _, group = np.unique(np.stack([chunks, files], axis=1), axis=0, return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    totals = np.bincount(group, weights=lengths).astype(np.int64)
+    starts = np.cumsum(totals) - totals
+    firsts = np.empty(len(lengths), np.int64)
+    firsts[order] = np.cumsum(lengths[order]) - lengths[order]
+    return firsts - starts[group], totals[group]

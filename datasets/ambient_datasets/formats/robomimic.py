@@ -1,0 +1,198 @@
+"""Reads robomimic's HDF5 files, and robosuite's raw ones that they are made from.
+
+Layout: one group ``data/<demo>`` for each demonstration, with ``actions`` (T,A), ``states`` (T,S)
+and, in robomimic, ``obs/<key>`` (T,...); ``mask/<filter key>`` lists the demonstrations of a split.
+``data`` may carry the attributes ``total`` (rows) and ``env_args`` (JSON: the world, its control
+rate ``env_kwargs.control_freq`` [Hz]).
+
+A key of ``Request.state`` and ``Request.cameras`` is looked for in ``obs/`` first, then beside it;
+one of ``Request.action`` beside ``obs/`` only. A key may end in columns: "states[1:8]" is columns
+1 to 7. That is how a raw file, which has no ``obs/``, gives an observation: MuJoCo's flattened
+state is time, then the positions, then the velocities of all joints, in the order of the model;
+only the caller knows which of them the policy may see. Further axes become columns.
+
+Kept besides: the instruction (``ep_meta`` of the demonstration, or ``problem_info`` of ``data``).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from ambient_datasets.demonstrations import Request, describe
+from ambient_datasets.formats.apart import RESTORE, read_apart
+from ambient_datasets.formats.hdf5 import (
+    find_array,
+    find_group,
+    join,
+    open_hdf5,
+    read_array,
+    read_text,
+)
+from ambient_datasets.formats.robomimic_layout import (
+    DATA,
+    Columns,
+    Index,
+    check_table,
+    frame_shape,
+    read_index,
+    read_json,
+)
+from ambient_datasets.reading import StrPath, fault
+from ambient_datasets.records import JSON, Attributes, Episode
+from ambient_policy.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class RobomimicDemonstrations:
+    """The demonstrations of one file, in natural order (demo_2 before demo_10).
+
+    Attributes:
+        path: of the file.
+        attributes: what its numbers mean.
+    """
+
+    path: Path
+    attributes: Attributes
+    _index: Index = field(repr=False)
+
+    @property
+    def cameras(self) -> dict[str, tuple[int, int, int]]:
+        """(H,W,3) [px] of each camera by our name for it."""
+        return {name: (shape[0], shape[1], 3) for name, shape in self._index.shapes.items()}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the demonstrations."""
+        return tuple(self._index.names)
+
+    def __len__(self) -> int:
+        """Demonstrations."""
+        return len(self._index.names)
+
+    def episode(self, i: int) -> Episode:
+        """Demonstration i of 0 to len - 1.
+
+        Raises:
+            DataError: naming file and place.
+        """
+        if not 0 <= i < len(self):
+            raise DataError(f"{self.path}: episode {i}: give one of 0 to {len(self) - 1}.")
+        place = join(DATA, self.names[i])
+        packed = read_apart(self.path, place, lambda: _read_demo(self.path, self._index, i))
+        with np.load(BytesIO(packed), allow_pickle=False) as tables:
+            images = {name: tables[f"image_{name}"] for name in self._index.pictures}
+            text = tables["instruction"].tobytes().decode() or None
+            try:
+                return Episode(tables["observations"], tables["actions"], images, text)
+            except DataError as error:
+                raise DataError(f"{self.path}: {place}: {error}") from error
+
+
+def open_robomimic(path: StrPath, request: Request) -> RobomimicDemonstrations:
+    """Open robomimic's or raw robosuite's HDF5; every demonstration is checked by its shapes.
+
+    Args:
+        path: of the file.
+        request: what is taken from it; ``split`` is a filter key.
+
+    Raises:
+        DataError: naming file and place, among others for a demonstration without actions.
+    """
+    path = Path(path)
+    packed = read_apart(path, "the file", lambda: read_index(path, request).encode())
+    index = Index.decode(packed)
+    names = [
+        [name for part in parts for name in part.names] for parts in (index.state, index.action)
+    ]
+    attributes = describe(path, request, names[0], names[1], _control_rate(index.world, path))
+    return RobomimicDemonstrations(path, replace(attributes, extra=dict(index.world)), index)
+
+
+def _read_demo(path: Path, index: Index, i: int) -> bytes:
+    """The arrays of a demonstration, as an .npz."""
+    place = join(DATA, index.names[i])
+    with open_hdf5(path) as file:
+        data = find_group(file, path, "", DATA)
+        demo = find_group(data, path, DATA, index.names[i])
+        tables: dict[str, NDArray[Any]] = {
+            name: np.concatenate([_read_part(demo, path, place, part) for part in parts], axis=1)
+            for name, parts in (("observations", index.state), ("actions", index.action))
+        }
+        for name, key in index.pictures.items():
+            tables[f"image_{name}"] = _read_frames(demo, path, place, key, index.shapes[name])
+        text = _instruction(data, demo, path, place) or ""
+    packed = BytesIO()
+    np.savez(
+        packed, allow_pickle=False, instruction=np.frombuffer(text.encode(), np.uint8), **tables
+    )
+    return packed.getvalue()
+
+
+def _read_part(demo: h5py.Group, path: Path, place: str, part: Columns) -> NDArray[np.float32]:
+    array, key = find_array(demo, path, place, part.key), join(place, part.key)
+    check_table(array, path, key, part)
+    raw = read_array(array, path, key)
+    return _to_float32(raw.reshape(len(raw), -1)[:, part.first : part.stop], path, key)
+
+
+def _read_frames(
+    demo: h5py.Group, path: Path, place: str, key: str, shape: list[int]
+) -> NDArray[np.uint8]:
+    array, key = find_array(demo, path, place, key), join(place, key)
+    if list(frame_shape(array, path, key)) != shape:
+        what = f"frames of {array.shape[1:]} [px], but {tuple(shape)} in the first demonstration"
+        raise fault(path, key, what, "Leave out the demonstrations that differ, by a filter key.")
+    frames: NDArray[np.uint8] = read_array(array, path, key)
+    return frames
+
+
+def _to_float32(values: NDArray[Any], path: Path, key: str) -> NDArray[np.float32]:
+    """Finite numbers; whole ones exactly."""
+    with np.errstate(over="ignore"):
+        table: NDArray[np.float32] = values.astype(np.float32)
+    bad = ~np.isfinite(table) if values.dtype.kind == "f" else table.astype(values.dtype) != values
+    if bad.any():
+        step, column = (int(index) for index in np.argwhere(bad)[0])
+        raise fault(
+            path,
+            key,
+            f"step {step}, column {column} is {values[step, column]}, no finite float32",
+            "Correct it, or leave the demonstration out by a filter key.",
+        )
+    return table
+
+
+def _control_rate(world: Mapping[str, dict[str, JSON]], path: Path) -> float | None:
+    """What the file says [Hz]: robomimic in env_kwargs, raw robosuite among its arguments."""
+    arguments = world.get("env_args", {}).get("env_kwargs")
+    given = [
+        kwargs["control_freq"]
+        for kwargs in (arguments, world.get("env_info"))
+        if isinstance(kwargs, dict) and "control_freq" in kwargs
+    ]
+    if not given:
+        return None
+    rate = given[0]
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < math.inf:
+        raise fault(path, DATA, f"control_freq = {rate!r}, a positive number needed", RESTORE)
+    return float(rate)
+
+
+def _instruction(data: h5py.Group, demo: h5py.Group, path: Path, place: str) -> str | None:
+    """RoboCasa's text for one demonstration, else LIBERO's for the whole file."""
+    for group, where, attribute, key in (
+        (demo, place, "ep_meta", "lang"),
+        (data, DATA, "problem_info", "language_instruction"),
+    ):
+        if read_text(group, path, where, attribute) is not None:
+            text = read_json(group, path, where, attribute).get(key)
+            if isinstance(text, str) and text:
+                return text
+    return None

@@ -1,0 +1,219 @@
+"""Conversion: the source's episodes in their order, continued after a stop, nothing twice."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ambient_datasets.convert import Conversion, convert
+from ambient_datasets.demonstrations import Request
+from ambient_datasets.store import create_store, open_store
+from ambient_policy.errors import AmbientPolicyError, DataError, SettingsError
+from ambient_policy.files import held_alone
+from tests.datasets.stores import write_v2
+from tests.datasets.test_store import crash_everywhere
+
+ROOT = Path(__file__).parents[2]
+LENGTHS = [3, 1, 4, 2, 5]
+ENDS = np.cumsum(LENGTHS)
+
+
+def ask(**changes: Any) -> Request:
+    values: dict[str, Any] = {
+        "state": ("state",),
+        "action": ("action",),
+        "task": "push",
+        "source": "human",
+        "control_rate": 10.0,
+        "cameras": {"top": "img"},
+    }
+    return Request(**{**values, **changes})
+
+
+def write_source(path: Path, **changes: Any) -> None:
+    rows = np.arange(1, ENDS[-1] + 1, dtype=np.float32)[:, None]
+    frames = np.broadcast_to(rows.astype(np.uint8)[:, :, None, None], (ENDS[-1], 4, 4, 3))
+    arrays = {"state": rows + [0.0, 0.25], "action": -rows, "img": frames.copy(), **changes}
+    tables = {f"data/{key}": values for key, values in arrays.items()}
+    write_v2(path, {**tables, "meta/episode_ends": ENDS})
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    write_source(tmp_path / "source.zarr")
+    return tmp_path / "source.zarr"
+
+
+def run(source: Path, **changes: Any) -> Conversion:
+    values: dict[str, Any] = {"progress": False, "request": ask(), **changes}
+    return convert(source, "diffusion_policy", source.parent / "out.zarr", **values)
+
+
+def held(source: Path) -> list[int]:
+    """The lengths stored, after a check that the rows are the source's."""
+    out = source.parent / "out.zarr"
+    if not out.exists():
+        return []
+    store = open_store(out)
+    observed, acted = store.observations(), store.actions()
+    np.testing.assert_array_equal(acted[:, 0], -observed[:, 0])
+    frames = store.cameras["top"].read(np.arange(len(acted)))
+    np.testing.assert_array_equal(frames[:, 0, 0, 0], observed[:, 0])
+    return [int(length) for length in store.episode_lengths]
+
+
+def test_all_of_it_arrives_once(source: Path) -> None:
+    conversion = run(source)
+    assert (conversion.kept, conversion.rows, conversion.found) == (5, 15, 5)
+    assert run(source) == conversion and held(source) == LENGTHS
+    store = open_store(conversion.out)
+    np.testing.assert_array_equal(store.actions()[:, 0], -np.arange(1, 16))
+    assert store.attributes.action_units == ("unknown",)
+
+
+def test_it_says_what_was_kept_and_what_left(source: Path) -> None:
+    text = str(run(source, max_episodes=3, leave_out=[1]))
+    assert "kept 3 of 5 episodes, 9 rows, 0.00025 h at 10 Hz; left 1 by leave_out and 1 bey" in text
+    assert "observation: state_0 [unknown], state_1 [unknown]\naction: action_0 [unknown]" in text
+    assert "cameras: top; instructions: none" in text
+    assert held(source) == [3, 4, 2]
+
+
+def test_a_stop_at_any_write_loses_nothing(source: Path) -> None:
+    def check(done: bool) -> None:
+        lengths = held(source)
+        assert lengths == LENGTHS[: len(lengths)] and (not done or lengths == LENGTHS)
+
+    def two_more() -> None:
+        run(source, max_episodes=min(5, len(held(source)) + 2))
+
+    crash_everywhere(two_more, lambda done: check(False))
+    crash_everywhere(two_more, lambda done: check(False))
+
+    def the_rest() -> None:
+        run(source)
+
+    crash_everywhere(the_rest, check)
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from tests.datasets.test_convert import run
+run(Path(sys.argv[1]))
+"""
+
+
+def test_kills_at_random_moments_lose_nothing(source: Path) -> None:
+    rng = random.Random(0)
+    for _ in range(3):
+        child = subprocess.Popen([sys.executable, "-c", KILLED, str(source)], cwd=ROOT)
+        deadline = time.monotonic() + 60
+        while not (source.parent / "out.zarr").exists() and child.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0, 0.05))
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+        lengths = held(source)
+        assert lengths == LENGTHS[: len(lengths)]
+    run(source)
+    assert held(source) == LENGTHS
+    assert [file.name for file in source.parent.glob("*.partial")] == []
+
+
+def test_more_may_be_asked_for_later_but_not_fewer(source: Path) -> None:
+    run(source, max_episodes=2)
+    run(source, max_episodes=4)
+    assert held(source) == LENGTHS[:4]
+    with pytest.raises(DataError, match="holds 4 episodes already.*Ask for at least as many"):
+        run(source, max_episodes=3)
+
+
+def test_a_faulty_episode_is_named_and_can_be_left_out(tmp_path: Path) -> None:
+    state = np.ones((15, 2), np.float32)
+    state[5] = np.inf  # episode 2
+    write_source(tmp_path / "source.zarr", state=state, action=-state[:, :1].clip(max=1))
+    source = tmp_path / "source.zarr"
+    request = ask(cameras={})
+    text = "data/state: episode 2: step 1.*the 2 before it are stored in.*add 2 to leave_out"
+    for _ in range(2):
+        with pytest.raises(DataError, match=text):
+            run(source, request=request)
+    conversion = run(source, request=request, leave_out=[2])
+    assert (conversion.kept, conversion.named) == (4, 1)
+    assert open_store(conversion.out).attributes.extra["left_out"] == [2]
+    with pytest.raises(DataError, match="holds 4 episodes already, .* leave out only later ones"):
+        run(source, request=request, leave_out=[1])
+
+
+def test_a_fault_in_the_first_episode_binds_no_store(tmp_path: Path) -> None:
+    state = np.ones((15, 2), np.float32)
+    state[0] = np.nan
+    write_source(tmp_path / "source.zarr", state=state)
+    with pytest.raises(DataError, match="data/state: episode 0: step 0.*the 0 before it"):
+        run(tmp_path / "source.zarr")
+    assert not (tmp_path / "out.zarr").exists()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"request": ask(control_rate=5.0)},
+        {"request": ask(cameras={})},
+        {"request": ask(action_names=("push",))},
+    ],
+)
+def test_another_conversion_is_not_continued(source: Path, changes: Any) -> None:
+    run(source, max_episodes=1)
+    with pytest.raises(DataError, match="this store was converted from .* was asked for. Ask for"):
+        run(source, **changes)
+    assert held(source) == LENGTHS[:1]
+
+
+def test_a_store_of_other_origin_is_not_touched(source: Path, describe: Any) -> None:
+    create_store(source.parent / "out.zarr", describe())
+    with pytest.raises(DataError, match="out.zarr: this store was not converted from anything"):
+        run(source)
+
+
+def test_a_source_that_changed_is_refused(source: Path) -> None:
+    run(source, max_episodes=1)
+    rows = np.ones((15, 3), np.float32)
+    write_v2(source.parent / "new.zarr", {"data/state": rows})
+    os.rename(source / "data/state", source / "data/old")
+    os.rename(source.parent / "new.zarr/data/state", source / "data/state")
+    with pytest.raises(DataError, match="has changed since this store was begun"):
+        run(source)
+
+
+def test_two_processes_do_not_fill_one_store(source: Path) -> None:
+    run(source, max_episodes=1)
+    with (
+        held_alone(source.parent / "out.zarr"),
+        pytest.raises(SettingsError, match="is being worked on by another process"),
+    ):
+        run(source)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"max_episodes": 0}, "max_episodes = 0, .*has 5 episodes. Give at least 1"),
+        ({"leave_out": [5]}, r"leave_out = \[5\]: the source has 5 episodes.*from 0 to 4"),
+        ({"leave_out": [0, 1, 2, 3, 4]}, "none of 5 episodes is left"),
+        ({"request": ask(state=("pose",))}, "data/pose: missing"),
+        ({"request": ask(cameras={"a-b": "img"})}, "camera 'a-b': give a name of letters"),
+    ],
+)
+def test_what_makes_no_sense_writes_nothing(source: Path, changes: Any, text: str) -> None:
+    with pytest.raises(AmbientPolicyError, match=text):
+        run(source, **changes)
+    assert not (source.parent / "out.zarr").exists()

@@ -1,0 +1,267 @@
+"""Replay buffers of diffusion_policy read episode by episode: as in place, or one clear error."""
+
+import json
+import random
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+
+from ambient_datasets.demonstrations import Request
+from ambient_datasets.formats import open_demonstrations, open_diffusion_policy
+from ambient_datasets.records import Attributes
+from ambient_policy.errors import DataError
+from tests.datasets.stores import write_v2
+
+PUSHT = Path(__file__).parents[3] / "shared/data/pusht_human_zarr/pusht_cchi_v7_replay.zarr"
+ENDS = [3, 8, 10]
+
+
+def ask(**changes: Any) -> Request:
+    values: dict[str, Any] = {
+        "state": ("keypoint", "state"),
+        "action": ("action",),
+        "task": "push",
+        "source": "human",
+        "cameras": {"top": "img"},
+        "control_rate": 10.0,
+    }
+    return Request(**{**values, **changes})
+
+
+def arrays() -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    return {
+        "data/state": rng.normal(size=(10, 3)).astype(np.float32),
+        "data/action": rng.normal(size=(10, 2)).astype(np.float32),
+        "data/keypoint": rng.normal(size=(10, 2, 2)),
+        "data/img": rng.integers(1, 256, (10, 5, 4, 3)).astype(np.float32),
+        "meta/episode_ends": np.array(ENDS, np.int64),
+    }
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    write_v2(tmp_path / "replay.zarr", arrays())
+    return tmp_path / "replay.zarr"
+
+
+def read(path: Path, request: Request) -> list[Any]:
+    found = open_demonstrations("diffusion_policy", path, request)
+    return [found.episode(i) for i in range(len(found))]
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_every_episode_is_its_rows(path: Path, zipped: bool) -> None:
+    given = Path(shutil.make_archive(str(path), "zip", path)) if zipped else path
+    episodes, truth = read(given, ask()), arrays()
+    assert [len(episode) for episode in episodes] == [3, 5, 2]
+    for episode, first, stop in zip(episodes, [0, *ENDS], ENDS, strict=False):
+        rows = slice(first, stop)
+        seen = [truth["data/keypoint"][rows].reshape(-1, 4), truth["data/state"][rows]]
+        np.testing.assert_array_equal(
+            episode.observations, np.concatenate(seen, axis=1).astype(np.float32)
+        )
+        np.testing.assert_array_equal(episode.actions, truth["data/action"][rows])
+        np.testing.assert_array_equal(episode.images["top"], truth["data/img"][rows])
+
+
+def test_columns_are_named_after_their_keys(path: Path) -> None:
+    found = open_demonstrations("diffusion_policy", path, ask(action_units=("px", "px")))
+    attributes = found.attributes
+    names = (*(f"keypoint_{i}" for i in range(4)), "state_0", "state_1", "state_2")
+    assert attributes.observation_names == names
+    assert attributes.observation_units == ("unknown",) * 7
+    assert (attributes.action_names, attributes.action_units) == (
+        ("action_0", "action_1"),
+        ("px", "px"),
+    )
+    assert found.cameras == {"top": (5, 4, 3)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"state": ("pose",)}, "data/pose: missing; this store holds data/action, data/img"),
+        ({"cameras": {"top": "state"}}, r"data/state: shape \(10, 3\).*Name an array of pictures"),
+        ({"control_rate": None}, "control_rate: the file does not say.*Give"),
+        ({"split": "train"}, "split = 'train': a replay buffer has no splits"),
+        ({"action_names": ("x",)}, r"action_names: 1 given.*2 columns \(action_0, action_1\)"),
+    ],
+)
+def test_what_the_file_has_not_is_refused(path: Path, changes: Any, text: str) -> None:
+    with pytest.raises(DataError, match=text):
+        open_demonstrations("diffusion_policy", path, ask(**changes))
+
+
+def nan(values: Any) -> Any:
+    values = values.copy()
+    values.flat[-1] = np.nan
+    return values
+
+
+FAULTS: list[tuple[str, Callable[[Any], Any], str]] = [
+    ("data/state", nan, r"data/state: episode 2: step 1, column 2 is nan.*leave that episode out"),
+    ("data/img", nan, "data/img: episode 2: row 9 holds nan, and pixels must be whole"),
+    ("data/img", lambda v: v + 0.5, "data/img: episode 0: row 0 holds .*whole numbers"),
+    ("data/keypoint", lambda v: v * 1e300, "data/keypoint: episode 0: step 0, column 0 is -?inf"),
+    ("data/action", lambda v: v[:9], "data/action: episode 2: 9 rows, but meta/episode_ends ends"),
+    ("data/action", lambda v: v.astype(int), "data/action: shape.*int64 given.*floats needed"),
+    ("data/action", lambda v: v[:, :0], "data/action: shape"),
+    ("data/action", lambda v: v[:, 0], "data/action: shape"),
+    ("meta/episode_ends", lambda v: v[:0], "meta/episode_ends: no episodes"),
+    ("meta/episode_ends", lambda v: v[::-1].copy(), "meta/episode_ends: episode 1: ends at row 8"),
+    ("meta/episode_ends", lambda v: v * 1.0, "meta/episode_ends: shape.*float64 given"),
+]
+
+
+@pytest.mark.parametrize(("key", "change", "text"), FAULTS)
+def test_faults_are_named(
+    tmp_path: Path, key: str, change: Callable[[Any], Any], text: str
+) -> None:
+    truth = arrays()
+    write_v2(tmp_path / "b.zarr", {**truth, key: change(truth[key])})
+    with pytest.raises(DataError, match=text):
+        read(tmp_path / "b.zarr", ask())
+
+
+def test_a_chunk_that_would_fill_the_memory_is_refused(path: Path) -> None:
+    record = json.loads((path / "data/img/.zarray").read_text())
+    record["chunks"] = [10**8, 5, 4, 3]
+    (path / "data/img/.zarray").write_text(json.dumps(record))
+    with pytest.raises(DataError, match="data/img: one chunk of shape .* would unpack to"):
+        read(path, ask())
+
+
+def test_an_archive_that_would_fill_the_memory_is_refused(path: Path) -> None:
+    archive = Path(shutil.make_archive(str(path), "zip", path))
+    with (
+        zipfile.ZipFile(archive, "a", zipfile.ZIP_DEFLATED) as file,
+        file.open("data/bomb/.zarray", "w") as member,
+    ):
+        for _ in range(1025):
+            member.write(bytes(2**20))
+    with pytest.raises(DataError, match="data/bomb/.zarray: 1074790400 bytes unpacked, and files"):
+        read(archive, ask())
+
+
+def check_outcome(path: Path) -> None:
+    """A damaged file is read whole, or refused by its name."""
+    refusal = None
+    try:
+        episodes = read(path, ask())
+    except DataError as error:
+        refusal = str(error)
+    if refusal is not None:
+        assert str(path) in refusal
+        return
+    assert [len(episode) for episode in episodes] == [3, 5, 2]
+    for episode in episodes:  # a lost number would read as zero: there is none in the truth
+        assert (episode.observations != 0).all() and (episode.actions != 0).all()
+
+
+def corrupt(path: Path, number: int) -> None:
+    """Damage one file of a folder, each number in another way."""
+    rng = random.Random(number)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    file = rng.choice(files)
+    content = bytearray(file.read_bytes())
+    match number % 6:
+        case 0:
+            content = content[: rng.randrange(len(content))]
+        case 1:
+            for _ in range(rng.randint(1, 4)):
+                content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        case 2:
+            file.unlink()
+            return
+        case 3:
+            content += rng.randbytes(rng.randint(1, 40))
+        case 4:
+            content = bytearray(rng.randbytes(len(content)))
+        case _:
+            metadata = [f for f in files if f.name == ".zarray"]
+            file = rng.choice(metadata)
+            record = json.loads(file.read_text())
+            key = rng.choice(sorted(record))
+            strange: list[Any] = [
+                None,
+                -1,
+                "../../x",
+                [10**15],
+                [0],
+                "|O",
+                "<f2",
+                [1.5],
+                {"id": "é"},
+            ]
+            record[key] = rng.choice(strange)
+            content = bytearray(json.dumps(record).encode())
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("number", range(240))
+def test_a_damaged_file_is_read_or_refused(path: Path, tmp_path: Path, number: int) -> None:
+    before = sorted(tmp_path.parent.iterdir())
+    corrupt(path, number)
+    given = Path(shutil.make_archive(str(path), "zip", path)) if number % 2 else path
+    check_outcome(given)
+    assert sorted(tmp_path.parent.iterdir()) == before
+
+
+@pytest.mark.parametrize("number", range(40))
+def test_a_damaged_archive_is_read_or_refused(path: Path, number: int) -> None:
+    rng = random.Random(number)
+    archive = Path(shutil.make_archive(str(path), "zip", path))
+    content = bytearray(archive.read_bytes())
+    if number % 2:
+        content = content[: rng.randrange(len(content))]
+    for _ in range(3 * (1 - number % 2)):
+        content[rng.randrange(len(content))] ^= 0xFF
+    archive.write_bytes(content)
+    check_outcome(archive)
+
+
+def test_names_that_lead_out_of_an_archive_write_nothing(path: Path, tmp_path: Path) -> None:
+    archive = Path(shutil.make_archive(str(path), "zip", path))
+    with zipfile.ZipFile(archive, "a") as file:
+        file.writestr("../outside", b"x")
+        file.writestr("/tmp_of_nobody", b"x")
+    before = sorted(tmp_path.rglob("*"))
+    assert len(read(archive, ask())) == 3
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_unicode_names_and_one_step_episodes(tmp_path: Path) -> None:
+    state = np.ones((2, 1), np.float32)
+    ends = np.array([1, 2], np.int64)
+    write_v2(
+        tmp_path / "r.zarr",
+        {"data/zustand_ä": state, "data/动作": state, "meta/episode_ends": ends},
+    )
+    request = ask(state=("zustand_ä",), action=("动作",), cameras={})
+    assert [len(episode) for episode in read(tmp_path / "r.zarr", request)] == [1, 1]
+
+
+@pytest.mark.skipif(not PUSHT.exists(), reason="the human Push-T store is not on this machine")
+def test_the_human_push_t_episodes_are_those_read_in_place() -> None:
+    units = ("unknown",) * 5
+    attributes = Attributes(
+        "push", "human", 10.0, tuple(f"state_{i}" for i in range(5)), units, ("x", "y"), units[:2]
+    )
+    request = ask(state=("state",), cameras={"top": "img"}, action_names=("x", "y"))
+    found = open_demonstrations("diffusion_policy", PUSHT, request)
+    store = open_diffusion_policy(PUSHT, attributes)
+    assert found.attributes == attributes and len(found) == len(store) == 206
+    images = zarr.open_array(str(PUSHT / "data/img"), mode="r")
+    for i in (0, 1, 205):
+        rows = slice(int(store.episode_ends[i - 1]) if i else 0, int(store.episode_ends[i]))
+        episode = found.episode(i)
+        np.testing.assert_array_equal(episode.observations, store.observations()[rows])
+        np.testing.assert_array_equal(episode.actions, store.actions()[rows])
+        np.testing.assert_array_equal(episode.images["top"], np.asarray(images[rows]))
