@@ -210,9 +210,8 @@ def checkpoint_of(run: Path, step: int | None = None) -> Path:
     saved = steps_saved(run / "checkpoints")
     if not saved or (step is not None and step not in saved):
         wanted = "no checkpoint" if step is None else f"no checkpoint of step {step}"
-        raise SettingsError(
-            f"{run} has {wanted}; it has {saved or 'none'}. Train it first: scripts/train.py."
-        )
+        remedy = f"Name one of {saved}" if saved else "Train it first: scripts/train.py"
+        raise SettingsError(f"{run} has {wanted}. {remedy}.")
     return folder_of(run / "checkpoints", saved[-1] if step is None else step)
 
 

@@ -1,6 +1,7 @@
 """From command line and ``configs/`` to checked settings; the only place that knows hydra."""
 
 import difflib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
@@ -120,6 +121,8 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     try:
         main(sys.argv[1:])
     except AmbientPolicyError as error:
+        if os.environ.get("RANK", "0") != "0":  # under torchrun the first process says it
+            sys.exit(1)
         console = Console(stderr=True, soft_wrap=True)
         console.print(Text.assemble(("error: ", "bold red"), str(error)))
         sys.exit(1)

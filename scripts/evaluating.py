@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -27,6 +28,10 @@ from ambient_policy.training.checkpoint import declared_step, load_policy, load_
 from ambient_policy.training.loop import check_device
 from assemble import checkpoint_of, worlds_of
 from compose import register
+
+# of an evaluation's folder
+VIDEOS = "videos"
+FILES = ("evaluation.json", "episodes.jsonl", "motions.npz", VIDEOS)
 
 
 @dataclass
@@ -113,6 +118,24 @@ def fingerprint(policy: Policy) -> str:
     return digest.hexdigest()[:16]
 
 
+def check_folder(folder: Path) -> None:
+    """Refuse to write an evaluation among files of another kind.
+
+    Raises:
+        SettingsError: naming one of them.
+    """
+    strange = sorted(
+        file.name
+        for file in (folder.iterdir() if folder.exists() else ())
+        if file.name not in FILES and not file.name.startswith(".")
+    )
+    if strange:
+        raise SettingsError(
+            f"out = {folder} holds {strange[0]}, which is of no evaluation; name a folder that is "
+            "new, or was made by an evaluation."
+        )
+
+
 def evaluate(settings: EvaluateSettings, console: Console) -> list[EpisodeRecord]:
     """Episodes on the starts asked for; read back if they lie there already."""
     policy, trained = load(settings), from_json(load_settings(checkpoint_of(Path(settings.run))))
@@ -127,6 +150,7 @@ def evaluate(settings: EvaluateSettings, console: Console) -> list[EpisodeRecord
         "solver": [solver.kind.value, solver.steps, solver.spacing.value],
     }
     done = folder / "evaluation.json"
+    check_folder(folder)
     if done.exists() and json.loads(done.read_text()) == asked:
         return read_episodes(folder / "episodes.jsonl")
     torch.set_num_threads(settings.threads)
@@ -148,7 +172,10 @@ def evaluate(settings: EvaluateSettings, console: Console) -> list[EpisodeRecord
     dt, act = 1 / policy.spec.control_rate, policy.horizons.act
     episodes = [measure(t, dt=dt, path_dims=path, act=act) for t in trajectories]
     folder.mkdir(parents=True, exist_ok=True)
-    done.unlink(missing_ok=True)  # what it speaks of is about to be replaced
+    if done.exists():  # what it speaks of is about to be replaced
+        console.print(f"replacing what {done} told: {done.read_text()}", highlight=False)
+        done.unlink()
+        shutil.rmtree(folder / VIDEOS, ignore_errors=True)
     write_motions(folder / "motions.npz", trajectories, path)
     write_episodes(folder / "episodes.jsonl", episodes)
     write_text(done, json.dumps(asked))

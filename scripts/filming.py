@@ -13,6 +13,7 @@ from ambient_policy.evaluation.records import Motion, read_motions
 from ambient_policy.evaluation.video import write_video
 from ambient_policy.evaluation.worlds import find_spec
 from ambient_policy.policy import PolicySpec
+from evaluating import VIDEOS
 
 
 def _replay(env: gymnasium.Env[Any, Any], seed: int, motion: Motion) -> Iterator[Any]:
@@ -46,9 +47,9 @@ def film(
             f"{min(motions)} to {max(motions)}."
         )
     env = gymnasium.make(find_spec(spec.task), render_mode="rgb_array", **spec.task_kwargs)
-    (folder / "videos").mkdir(exist_ok=True)
+    (folder / VIDEOS).mkdir(exist_ok=True)
     for seed in seeds:
-        target = folder / "videos" / f"{seed}.{suffix}"
+        target = folder / VIDEOS / f"{seed}.{suffix}"
         write_video(_frames(env, seed, motions[seed]), target, spec.control_rate)
         console.print(f"wrote {target}")
     env.close()

@@ -92,7 +92,7 @@ def watched(jobs: Sequence[Job], console: Console) -> Iterator[None]:
 def report(jobs: Sequence[Job], console: Console) -> None:
     """How many are finished, and where the words of the others are."""
     left = [job for job in jobs if not job.finished]
-    console.print(f"{len(jobs) - len(left)} of {len(jobs)} runs are finished")
+    console.print(f"{len(jobs) - len(left)} of {len(jobs)} trainings are finished")
     for job in left:
         done = f"{steps_done(job.folder)} of {job.settings.training.steps} steps"
         console.print(f"unfinished: {job.folder} ({done}); see its train.log", soft_wrap=True)

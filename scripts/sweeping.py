@@ -14,6 +14,7 @@ from hydra.errors import HydraException
 
 from ambient_policy.errors import SettingsError
 from ambient_policy.settings import RunSettings
+from ambient_policy.training.loop import check_device
 from assemble import build, declared_checkpoint, refuse_other
 from compose import CONFIGS, compose
 from evaluating import EvaluateSettings
@@ -50,10 +51,15 @@ def installed(distribution: str) -> bool:
     return next(iter(distributions(name=distribution)), None) is not None
 
 
+def chosen_launcher(hydra: Sequence[str]) -> str:
+    """The name of the launcher."""
+    chosen = [o.split("=")[1] for o in hydra if o.startswith("hydra/launcher=")]
+    return chosen[-1] if chosen else "local"
+
+
 def check_launcher(hydra: Sequence[str]) -> None:
     """Refuse a launcher that is not installed, or settings that it does not have."""
-    chosen = [o.split("=")[1] for o in hydra if o.startswith("hydra/launcher=")]
-    name = chosen[-1] if chosen else "local"
+    name = chosen_launcher(hydra)
     plugin, extra = PLUGINS.get(name, ("hydra-core", ""))
     if not installed(plugin):
         raise SettingsError(
@@ -106,6 +112,24 @@ def check_folders(jobs: Sequence[Job]) -> None:
             declared_checkpoint(Path(job.settings.start_from))
 
 
+def check_evaluation(jobs: Sequence[Job], evaluation: Sequence[str]) -> None:
+    """Refuse what evaluate.py would refuse of the trained runs."""
+    if any(o.startswith("run=") for o in evaluation):
+        raise SettingsError("evaluate.run is set by the sweep, to each of its runs; leave it out.")
+    asked = evaluation_of(jobs[0].folder, evaluation)
+    for job in jobs:
+        asked.solver.apply(job.settings.solver).calls(job.settings.noise)
+
+
+def check_devices(jobs: Sequence[Job], hydra: Sequence[str], evaluation: Sequence[str]) -> None:
+    """Refuse devices that are not here, where the trainings run here."""
+    if chosen_launcher(hydra) in ("local", "basic", "submitit_local"):
+        for device in sorted({job.settings.training.device for job in jobs}):
+            check_device(device)
+        asked = evaluation_of(jobs[0].folder, evaluation)
+        check_device(asked.device, "evaluate.device")
+
+
 def check_parts(jobs: Sequence[Job]) -> None:
     """Build each kind of run once (seeds share their data): missing data are said now."""
     built: list[RunSettings] = []
@@ -122,7 +146,8 @@ def plan(overrides: Sequence[str]) -> list[Job]:
     check_launcher(hydra)
     jobs = expand(own)
     check_folders(jobs)
-    evaluation_of(jobs[0].folder, evaluation)
+    check_evaluation(jobs, evaluation)
+    check_devices(jobs, hydra, evaluation)
     check_parts(jobs)
     return jobs
 

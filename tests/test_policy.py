@@ -240,7 +240,7 @@ def test_encoders_that_fit_no_part_are_refused() -> None:
         return {"cameras": ["top"], "network": {"encoders": {name: changes}}}
 
     for record, text in (
-        (network("wrist"), "unknown part in network.encoders 'wrist'; known: state, top"),
+        (network("wrist"), "cameras=[...] names) 'wrist'; known: state, top"),
         (network("state", crop=[8, 8]), "network.encoders.state: crop, channels and keypoints are"),
         (network("top", crop=[8]), "network.encoders.top.crop = [8]: give height and width"),
         (network("top", crop=[0, 8]), "network.encoders.top.crop = [0, 8]: give height and width"),

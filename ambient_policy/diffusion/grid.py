@@ -86,9 +86,10 @@ def solver_grid(spacing: Spacing, n: int, law: Law) -> Sigma:
     if grid[0] < SIGMA_START:
         raise SettingsError(
             f"solver.steps = {n} with solver.spacing = {spacing.value} would start at sigma = "
-            f"{grid[0]:.3g}, where noise does not hide a chunk yet; it must be {SIGMA_START:g} at "
-            f"least. Training reaches {law.sigma_hi:.3g}: use solver.spacing = trailing or "
-            "linspace, or train higher levels (noise.levels, noise.schedule, noise.sigma_hi)."
+            f"{grid[0]:.3g}, where noise does not hide a chunk yet; it must start at sigma = "
+            f"{SIGMA_START:g} or above. Training reaches {law.sigma_hi:.3g}: use solver.spacing = "
+            "trailing or linspace, or train higher levels (noise.levels, noise.schedule, "
+            "noise.sigma_hi)."
         )
     return grid
 

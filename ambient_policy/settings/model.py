@@ -123,7 +123,8 @@ class NetworkSettings:
         """
         for name, encoder in self.encoders.items():
             if name not in (STATE, *cameras):
-                raise unknown("part in network.encoders", name, (STATE, *cameras))
+                kind = "part in network.encoders (beside the state: what cameras=[...] names)"
+                raise unknown(kind, name, (STATE, *cameras))
             encoder.check(f"network.encoders.{name}", image=name != STATE)
 
 

@@ -211,7 +211,8 @@ def _load_weights(policy: Policy, file: Path) -> None:
         policy.load_state_dict(load_file(file))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise CheckpointError(
-            f"{file} cannot be read as weights of this policy: {error}. Use an earlier checkpoint."
+            f"{file} cannot be read as weights of this policy: {error}. Delete "
+            f"{file.parent}: the run then goes on from the checkpoint before."
         ) from error
 
 

@@ -230,3 +230,10 @@ def test_a_disk_that_is_full_while_the_log_is_written(
     with pytest.raises(AmbientPolicyError, match=r"log.jsonl could not be written.*disk space"):
         train.main(maze)
     assert files_of(checkpoints) == before
+
+
+def test_an_evaluation_among_other_files(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "zarr.json").write_text("{}")
+    with pytest.raises(SettingsError, match=r"holds zarr.json, which is of no evaluation; name a"):
+        evaluate.main([f"run={trained}", f"out={tmp_path}", "episodes=1"])
+    assert [file.name for file in tmp_path.iterdir()] == ["zarr.json"]

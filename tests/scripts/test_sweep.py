@@ -120,7 +120,7 @@ def test_one_that_fails_stops_no_other_and_is_named(
     with held_alone(busy), pytest.raises(SystemExit):
         sweep.main([*shared_maze, *place, *launcher, "arm=cotrain,ambient"])
     told = capsys.readouterr().out
-    assert "1 of 2 runs are finished" in told
+    assert "1 of 2 trainings are finished" in told
     assert f"unfinished: {busy} (0 of 4 steps); see its train.log" in told
     assert "another process" in (busy / "train.log").read_text()
     assert weights(tmp_path / "runs/ambient/seed-0")
@@ -178,6 +178,10 @@ def test_a_process_that_submitit_starts_finds_the_scripts(
         (["sources.trusted.path=nowhere.zarr"], ["nowhere.zarr", "no such store"]),
         (["evaluate.episode=3"], ["'episode'", "'episodes'"]),
         (["evaluate.episodes=3,4"], ["episodes=3,4"]),
+        (["evaluate.solver.steps=0"], ["solver.steps = 0", "at least 1"]),
+        (["evaluate.run=elsewhere"], ["evaluate.run", "leave it out"]),
+        (["training.device=cuda:77"], ["training.device = cuda:77", "choose among cpu"]),
+        (["evaluate.device=cuda:77"], ["evaluate.device = cuda:77", "choose among cpu"]),
         (
             ["hydra/launcher=loco"],
             ["hydra/launcher/loco", "basic", "local", "ray_cluster", "slurm"],
