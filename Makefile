@@ -36,5 +36,5 @@ format: .venv/ready
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[planners,pusht,lerobot,video,robomimic,rlds,sweep,slurm,dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[planners,pusht,lerobot,video,robomimic,rlds,sweep,slurm,ray,dev]'
 	@touch $@

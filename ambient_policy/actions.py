@@ -82,3 +82,36 @@ def origin_columns(
             )
         )
     return [list(observation_names).index(name) for name in origin]
+
+
+def own_origin_columns(
+    kind: Representation,
+    origin: Sequence[str],
+    action_names: Sequence[str],
+    own_observations: Sequence[str],
+    own_actions: Sequence[str],
+    owner: str,
+) -> list[int]:
+    """``origin_columns`` of one embodiment, among its own observations: one for each own action.
+
+    Args:
+        kind: of the table.
+        origin: one observation for each of the policy's actions.
+        action_names: of the policy.
+        own_observations, own_actions: those that this embodiment has.
+        owner: its name, for the message.
+
+    Raises:
+        SettingsError: if it lacks the origin of one of its actions.
+    """
+    if kind is Representation.absolute:
+        return []
+    counted = dict(zip(action_names, origin, strict=True))
+    for action in own_actions:
+        if counted[action] not in own_observations:
+            raise SettingsError(
+                f"actions.origin counts '{action}' from '{counted[action]}', which '{owner}' does "
+                f"not observe; it observes {', '.join(own_observations)}. Name an observation that "
+                "every source with this action has, or use actions.representation=absolute."
+            )
+    return [list(own_observations).index(counted[action]) for action in own_actions]

@@ -6,7 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-STATE = "state"  # the part of an observation that holds its low-dimensional numbers
+# parts of an observation beside its pictures
+STATE = "state"  # its low-dimensional numbers
+EMBODIMENT = "embodiment"  # whose they are, where there are several
+INSTRUCTION = "instruction"  # what is to be done, where the policy is told
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ class Batch:
 
     Attributes:
         observations: by the name of the part: low-dimensional ones (B,To,O) float32 ("state" is
-            that of our stores), images (B,To,H,W,C) uint8.
+            that of our stores), images (B,To,H,W,C) uint8; "embodiment" and "instruction" (B,)
+            int64, numbers of the policy's embodiments and texts, where it has several or is told.
         actions: (B,Tp,A) float32.
         kept_noise: (B,Tp,A) float32, standard normal, fixed per (source, step, dimension) for ever,
             also for steps beyond the episode's end.

@@ -24,6 +24,13 @@ class DivergenceError(AmbientPolicyError):
     """A training whose loss is no longer a finite number."""
 
 
+def listed(names: Iterable[str], most: int = 12) -> str:
+    """Names for a message: all of them, or the first and how many there are."""
+    known = list(names)
+    more = f", .. ({len(known)} in all)" if len(known) > most else ""
+    return ", ".join(known[:most]) + more
+
+
 def unknown(kind: str, given: str, allowed: Iterable[str]) -> SettingsError:
     """The error for a name that does not exist: lists those that do and guesses what was meant."""
     names = sorted(allowed)

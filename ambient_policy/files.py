@@ -5,11 +5,13 @@ import glob
 import json
 import math
 import os
+import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -29,20 +31,33 @@ def told_if_full(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def held_alone(folder: Path) -> Iterator[None]:
+def held_alone(folder: Path, patience: float = 0.0) -> Iterator[None]:
     """Keep other processes of this machine out of a folder; a kill sets it free.
+
+    Args:
+        folder: which.
+        patience: how long another process may go on holding it before it is refused [s].
 
     Raises:
         SettingsError: when another process holds it.
     """
     with (folder / ".lock").open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise SettingsError(
-                f"{folder} is being worked on by another process; wait for it, or stop it."
-            ) from error
+        deadline = time.monotonic() + patience
+        while not _lock(handle):
+            if time.monotonic() >= deadline:
+                raise SettingsError(
+                    f"{folder} is being worked on by another process; wait for it, or stop it."
+                )
+            time.sleep(0.05)
         yield
+
+
+def _lock(handle: IO[str]) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextmanager
@@ -90,6 +105,58 @@ def _remove_partials(path: Path) -> None:
     """What killed processes left of a file that nobody is writing."""
     for partial in path.parent.glob(f".partial-*-{glob.escape(path.name)}"):
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def made_whole(path: Path) -> Iterator[Path]:
+    """A temporary name for a file or folder, renamed to ``path`` when the block succeeds.
+
+    It lies in a hidden folder beside ``path`` that goes when the block ends; what a kill left of
+    one is cleared by the next attempt.
+
+    Raises:
+        SettingsError: if something lies at ``path``, or another process is making it.
+        CheckpointError: when the disk refuses.
+    """
+    path = path.absolute()
+    workshop = path.with_name(f".{path.name}.partial")
+    with told_if_full(path):
+        _refuse_existing(path)
+        workshop.mkdir(parents=True, exist_ok=True)
+        with held_alone(workshop):
+            _refuse_existing(path)  # another process may have made it meanwhile
+            _clear(workshop)
+            try:
+                made = workshop / path.name
+                yield made
+                _sync_all(made)
+                made.rename(path)
+            finally:
+                shutil.rmtree(workshop, ignore_errors=True)
+
+
+def _refuse_existing(path: Path) -> None:
+    if path.exists():
+        raise SettingsError(
+            f"{path}: something lies here already, and nothing is written over it. Delete it, or "
+            "give another name."
+        )
+
+
+def _clear(workshop: Path) -> None:
+    for left in workshop.iterdir():
+        if left.is_dir():
+            shutil.rmtree(left)
+        elif left.name != ".lock":
+            left.unlink()
+
+
+def _sync_all(made: Path) -> None:
+    """Have a file, or all files of a folder, on the disk before their name says they are whole."""
+    for file in [made] if made.is_file() else made.rglob("*"):
+        if file.is_file():
+            with file.open("rb") as handle:
+                os.fsync(handle.fileno())
 
 
 def write_text(path: Path, text: str) -> None:

@@ -50,6 +50,10 @@ class Affine:
         scale = np.where(deviation > 0, deviation, 1.0)
         return cls(tuple(mean.tolist()), tuple(scale.tolist()))
 
+    def take(self, columns: Sequence[int]) -> "Affine":
+        """The map of some of its dimensions, in the order given."""
+        return Affine(tuple(self.center[i] for i in columns), tuple(self.scale[i] for i in columns))
+
 
 @dataclass(frozen=True)
 class Normalizer:
@@ -92,32 +96,74 @@ class Normalizer:
 
 
 class AffineLayer(nn.Module):
-    """An ``Affine`` over the last dimension of tensors, on their device."""
+    """The ``Affine`` of each embodiment, over the policy's dimensions, on their device.
 
-    def __init__(self, affine: Affine) -> None:
+    Args:
+        affines: of the S embodiments, over their own dimensions.
+        columns: where these lie among the policy's.
+        width: D, the policy's dimensions.
+    """
+
+    def __init__(
+        self, affines: Sequence[Affine], columns: Sequence[Sequence[int]], width: int
+    ) -> None:
         super().__init__()
-        self.register_buffer("center", torch.tensor(affine.center), persistent=False)
-        self.register_buffer("scale", torch.tensor(affine.scale), persistent=False)
+        shape = len(affines), width
+        center, scale, present = torch.zeros(shape), torch.ones(shape), torch.zeros(shape)
+        for i, (affine, own) in enumerate(zip(affines, columns, strict=True)):
+            center[i, list(own)] = torch.tensor(affine.center)
+            scale[i, list(own)] = torch.tensor(affine.scale)
+            present[i, list(own)] = 1.0
+        self.partial = not bool(present.all())  # whether any embodiment lacks a dimension
+        for name, table in (("center", center), ("scale", scale), ("present", present)):
+            self.register_buffer(name, table, persistent=False)
 
-    def forward(self, values: Tensor) -> Tensor:
-        """(..., D) in its own unit -> normalised."""
-        return (values - self.get_buffer("center")) / self.get_buffer("scale")
+    def _of(self, name: str, which: Tensor | None) -> Tensor:
+        """(B,1,D), each row's own; (D,) where there is only one embodiment."""
+        table = self.get_buffer(name)
+        return table[0] if which is None else table[which][:, None]
 
-    def inverse(self, normalised: Tensor) -> Tensor:
-        """(..., D) normalised -> in its own unit."""
-        return normalised * self.get_buffer("scale") + self.get_buffer("center")
+    def mask(self, which: Tensor | None) -> Tensor | None:
+        """(B,1,D), 1 where the row's embodiment has the dimension; None where all have all."""
+        return self._of("present", which) if self.partial else None
+
+    def forward(self, values: Tensor, which: Tensor | None = None) -> Tensor:
+        """(B,T,D) in their own units -> normalised, 0 in missing dimensions.
+
+        Args:
+            values: B rows.
+            which: (B,) embodiment of each; None where there is only one.
+        """
+        normalised = (values - self._of("center", which)) / self._of("scale", which)
+        return masked(normalised, self.mask(which))
+
+    def inverse(self, normalised: Tensor, which: Tensor | None = None) -> Tensor:
+        """(B,T,D) normalised -> in their own units."""
+        return normalised * self._of("scale", which) + self._of("center", which)
 
 
-def check_bounds(low: Sequence[float], high: Sequence[float], dimensions: int, name: str) -> None:
+def masked(values: Tensor, mask: Tensor | None) -> Tensor:
+    """The values, 0 where the mask is; all of them where there is none."""
+    return values if mask is None else values * mask
+
+
+def check_bounds(
+    low: Sequence[float], high: Sequence[float], names: Sequence[str], name: str
+) -> None:
     """Refuse bounds of the wrong length or upside down, naming the setting.
+
+    Args:
+        low, high: given.
+        names: of the dimensions they are for.
+        name: of the setting.
 
     Raises:
         SettingsError: naming the setting, the lengths and the dimension at fault.
     """
-    if len(low) != dimensions or len(high) != dimensions:
+    if not len(low) == len(high) == len(names):
         raise SettingsError(
             f"normalizer.{name}: low has {len(low)} and high {len(high)} numbers, but the data has "
-            f"{dimensions} dimensions; give one number for each."
+            f"{len(names)} dimensions ({', '.join(names)}); give one number for each."
         )
     for i, (lowest, highest) in enumerate(zip(low, high, strict=True)):
         if not lowest < highest:

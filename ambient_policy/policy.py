@@ -2,104 +2,56 @@
 
 from collections.abc import Iterator, Mapping
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from ambient_policy.actions import origin_columns, represent, restore
+from ambient_policy.actions import represent, restore
 from ambient_policy.ambient.corrupt import corrupt
-from ambient_policy.batch import STATE, Batch
+from ambient_policy.batch import EMBODIMENT, INSTRUCTION, STATE, Batch
 from ambient_policy.diffusion.loss import denoising_loss, error_weight
 from ambient_policy.diffusion.noise import Sigma
 from ambient_policy.diffusion.precondition import c_noise, coefficients
 from ambient_policy.diffusion.solve import noises_needed, solve
+from ambient_policy.embodiments import spread
 from ambient_policy.horizons import Horizons
 from ambient_policy.networks.encoders import ImageEncoder, ObservationEncoder, Perceptron
 from ambient_policy.networks.network import Network
 from ambient_policy.networks.unet1d import UNet1d
-from ambient_policy.normalize import AffineLayer, Normalizer
+from ambient_policy.normalize import AffineLayer, masked
 from ambient_policy.seeding import integer
-from ambient_policy.settings import (
-    ActionSettings,
-    EncoderSettings,
-    NetworkSettings,
-    NoiseSettings,
-    SolverSettings,
-)
+from ambient_policy.settings import EncoderSettings, SolverSettings
+from ambient_policy.spec import PolicySpec
+
+__all__ = ["Policy", "PolicySpec"]
 
 Array = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class PolicySpec:
-    """What decides a policy besides its weights; saved with them.
+def _encoder(spec: PolicySpec, partial: bool) -> ObservationEncoder:
+    """An encoder for each part of an observation, as the settings of their names say.
 
-    Attributes:
-        task: gymnasium id of the world it was trained for, with its keyword arguments.
-        observation_names, action_names: the O and A dimensions.
-        control_rate: [Hz].
-        cameras: those it looks through, each with its (height, width, channels) [px].
-        actions: how a chunk is written down for the network.
+    Args:
+        spec: of the policy.
+        partial: whether an embodiment lacks observations; which ones it has is then read along.
     """
-
-    task: str
-    task_kwargs: dict[str, Any]
-    observation_names: tuple[str, ...]
-    action_names: tuple[str, ...]
-    control_rate: float
-    normalizer: Normalizer
-    horizons: Horizons
-    noise: NoiseSettings
-    network: NetworkSettings
-    solver: SolverSettings
-    actions: ActionSettings = field(default_factory=ActionSettings)
-    cameras: dict[str, tuple[int, int, int]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        _ = self.origin_columns  # refuses names that do not fit
-
-    @property
-    def origin_columns(self) -> list[int]:
-        """The state dimensions that actions are counted from, (A,) or none."""
-        return origin_columns(
-            self.actions.representation,
-            self.actions.origin,
-            self.observation_names,
-            self.action_names,
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        record: dict[str, Any] = _ADAPTER.dump_python(self, mode="json")
-        return record
-
-    @classmethod
-    def from_json(cls, record: dict[str, Any]) -> "PolicySpec":
-        """The inverse of ``to_json``."""
-        return _ADAPTER.validate_python(record)
-
-
-_ADAPTER: TypeAdapter[PolicySpec] = TypeAdapter(PolicySpec)
-
-
-def _encoder(spec: PolicySpec) -> ObservationEncoder:
-    """An encoder for the state and one for each camera, as the settings of their names say."""
-    choices, obs = spec.network.encoders, spec.horizons.obs
-    default = EncoderSettings()
-    state = choices.get(STATE, default)
+    choices, obs, default = spec.network.encoders, spec.horizons.obs, EncoderSettings()
+    rows, layers = obs + int(partial), choices.get(STATE, default).layers
     encoders: dict[str, Perceptron | ImageEncoder] = {
-        STATE: Perceptron(obs * len(spec.observation_names), state.layers)
+        STATE: Perceptron(rows * len(spec.observation_names), layers)
     }
     for name, shape in spec.cameras.items():
         chosen = choices.get(name, default)
         encoders[name] = ImageEncoder(
             shape, obs, chosen.crop, chosen.channels, chosen.keypoints, chosen.layers
         )
+    if spec.language is not None:
+        layers = choices.get(INSTRUCTION, default).layers
+        encoders[INSTRUCTION] = Perceptron(spec.language.width, layers)
     return ObservationEncoder(encoders)
 
 
@@ -109,19 +61,34 @@ class Policy(nn.Module):
     Args:
         spec: everything but the weights.
         seed: the random start of the weights.
+        rows: (L + 1, V) of the instructions it knows; None where it knows none, or they are about
+            to be loaded with the weights.
     """
 
-    def __init__(self, spec: PolicySpec, seed: int = 0) -> None:
+    def __init__(
+        self, spec: PolicySpec, seed: int = 0, rows: NDArray[np.float32] | None = None
+    ) -> None:
         super().__init__()
         self.spec, self.calls = spec, spec.solver.calls(spec.noise)
-        network = spec.network
-        self.observation_map = AffineLayer(spec.normalizer.observations)
-        self.action_map = AffineLayer(spec.normalizer.actions)
+        network, bodies = spec.network, spec.embodiments.values()
+        self.observation_map = AffineLayer(
+            [body.normalizer.observations for body in bodies],
+            [body.observation_columns for body in bodies],
+            len(spec.observation_names),
+        )
+        self.action_map = AffineLayer(
+            [body.normalizer.actions for body in bodies],
+            [body.action_columns for body in bodies],
+            len(spec.action_names),
+        )
         columns = torch.tensor(spec.origin_columns, dtype=torch.long)
         self.register_buffer("origin_columns", columns, persistent=False)
+        if spec.language is not None:
+            empty = np.zeros((len(spec.language.texts) + 1, spec.language.width), np.float32)
+            self.register_buffer("instructions", torch.tensor(empty if rows is None else rows))
         with torch.random.fork_rng(devices=[]):  # torch's layers draw from the global generator
             torch.manual_seed(integer(seed, "weights"))
-            self.encoder = _encoder(spec)
+            self.encoder = _encoder(spec, self.observation_map.partial)
             self.network: Network = UNet1d(
                 actions=len(spec.action_names),
                 condition=self.encoder.width,
@@ -160,32 +127,60 @@ class Policy(nn.Module):
             observations: of B histories.
             crop: (B,2) as in ``Batch``, used in training; else images are cropped centrally.
         """
-        state = self.observation_map(observations[STATE])
+        which = observations.get(EMBODIMENT)
+        state = self.observation_map(observations[STATE], which)
+        mask = self.observation_map.mask(which)
+        if mask is not None:  # one row more: which dimensions there are
+            state = torch.cat([state, mask], dim=1)
+        parts = {**observations, STATE: state}
+        if INSTRUCTION in parts:
+            parts[INSTRUCTION] = self.get_buffer("instructions")[parts[INSTRUCTION]]
         where = crop if self.training else None
-        encoded: Tensor = self.encoder({**observations, STATE: state}, where)
+        encoded: Tensor = self.encoder(parts, where)
         return encoded
 
-    def denoise(self, x: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:
-        """D(x; sigma) of Karras et al. 2022, eq. 7: (B,Tp,A), (B,), (B,C) -> x0_hat (B,Tp,A)."""
+    def mask(self, observations: Mapping[str, Tensor]) -> Tensor | None:
+        """(B,1,A), 1 for the action dimensions that each row has; None where all have all."""
+        return self.action_map.mask(observations.get(EMBODIMENT))
+
+    def denoise(
+        self, x: Tensor, sigma: Tensor, condition: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
+        """D(x; sigma) of Karras et al. 2022, eq. 7: (B,Tp,A), (B,), (B,C) -> x0_hat (B,Tp,A).
+
+        Args:
+            x: chunks at their noise levels, 0 in missing dimensions.
+            sigma: these levels.
+            condition: of ``encode``.
+            mask: of ``mask``; the answer is 0 in missing dimensions.
+        """
         noise = self.spec.noise
         c_skip, c_out, c_in = coefficients(noise.prediction, sigma, noise.sigma_data)
         x0_hat: Tensor = c_skip * x + c_out * self.network(c_in * x, c_noise(sigma), condition)
-        return x0_hat
+        return masked(x0_hat, mask)
 
-    def origin(self, observations: Mapping[str, Tensor]) -> Tensor:
+    def _origin(self, observations: Mapping[str, Tensor]) -> Tensor:
         """What actions are counted from, in their units: (B,1,A), empty for absolute actions."""
         now = observations[STATE][:, -1:]
         return now.index_select(-1, self.get_buffer("origin_columns"))
 
-    def represent(self, actions: Tensor, origin: Tensor) -> Tensor:
-        """Actions (B,Tp,A) in their units -> x0, normalised."""
-        x0: Tensor = self.action_map(represent(self.spec.actions.representation, actions, origin))
+    def represent(self, actions: Tensor, observations: Mapping[str, Tensor]) -> Tensor:
+        """Actions (B,Tp,A) in their units -> x0, normalised, 0 in missing dimensions.
+
+        Args:
+            actions: of B chunks.
+            observations: seen at their start, as in ``Batch``.
+        """
+        kind, origin = self.spec.actions.representation, self._origin(observations)
+        learned = represent(kind, actions, origin)
+        x0: Tensor = self.action_map(learned, observations.get(EMBODIMENT))
         return x0
 
-    def decode(self, x0: Tensor, origin: Tensor) -> Array:
-        """The inverse of ``represent``, as numpy."""
-        learned = self.action_map.inverse(x0)
-        actions = restore(self.spec.actions.representation, learned, origin)
+    def decode(self, x0: Tensor, observations: Mapping[str, Tensor]) -> Array:
+        """The inverse of ``represent``, as numpy; 0 in missing dimensions."""
+        learned = self.action_map.inverse(x0, observations.get(EMBODIMENT))
+        kind, origin = self.spec.actions.representation, self._origin(observations)
+        actions = masked(restore(kind, learned, origin), self.mask(observations))
         decoded: Array = actions.cpu().numpy()
         return decoded
 
@@ -206,21 +201,35 @@ class Policy(nn.Module):
             min_snr: gamma of the min-SNR weight, or None for the network's plain error.
             count: of chunk steps to divide by, as in ``denoising_loss``: None for a whole batch.
         """
-        x0 = self.represent(batch.actions, self.origin(batch.observations))
-        x_trust, x_sigma = corrupt(x0, batch.kept_noise, eps, batch.sigma, batch.sigma_trust)
-        x0_hat = self.denoise(x_sigma, batch.sigma, self.encode(batch.observations, batch.crop))
+        present = self.mask(batch.observations)
+        x0 = self.represent(batch.actions, batch.observations)
+        kept_noise, eps = masked(batch.kept_noise, present), masked(eps, present)
+        x_trust, x_sigma = corrupt(x0, kept_noise, eps, batch.sigma, batch.sigma_trust)
+        condition = self.encode(batch.observations, batch.crop)
+        x0_hat = self.denoise(x_sigma, batch.sigma, condition, present)
         mask = ~batch.is_pad if mask_padding else torch.ones_like(batch.is_pad)
         weight = error_weight(
             self.spec.noise.prediction, batch.sigma, self.spec.noise.sigma_data, min_snr
         )
         return denoising_loss(
-            x0_hat, x_trust, x_sigma, batch.sigma, batch.sigma_trust, weight, mask, count
+            x0_hat, x_trust, x_sigma, batch.sigma, batch.sigma_trust, weight, mask, count, present
         )
 
     def observe(self, history: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
-        """The parts of a history as tensors on the policy's device."""
+        """What the acting embodiment saw, as the parts of a ``Batch`` on the policy's device.
+
+        Args:
+            history: (W,To,O) float32 in its own columns, images (W,To,H,W,C) uint8.
+        """
+        spec, worlds = self.spec, len(history[STATE])
+        columns, width = spec.actor.observation_columns, len(spec.observation_names)
+        parts = {**history, STATE: spread(history[STATE], columns, width)}
+        if len(spec.embodiments) > 1:
+            parts[EMBODIMENT] = np.full(worlds, list(spec.embodiments).index(spec.acting))
+        if spec.language is not None:
+            parts[INSTRUCTION] = np.full(worlds, spec.language.number(spec.language.said))
         device = next(self.parameters()).device
-        return {name: torch.from_numpy(part).to(device) for name, part in history.items()}
+        return {name: torch.from_numpy(part).to(device) for name, part in parts.items()}
 
     def trajectory(
         self, observations: Mapping[str, Tensor], noise: Array
@@ -228,26 +237,44 @@ class Policy(nn.Module):
         """(x, x0_hat) at every visited level, normalised (W,Tp,A); the last pair is the chunk.
 
         Args:
-            observations: W histories, from ``observe``.
-            noise: (``noises``,W,Tp,A) standard normal.
+            observations: W histories, as in ``Batch``.
+            noise: (``noises``,W,Tp,A) standard normal; what lies in missing dimensions is ignored.
         """
-        condition = self.encode(observations)
+        condition, mask = self.encode(observations), self.mask(observations)
 
         def denoise(x: Tensor, sigma: Tensor) -> Tensor:
-            return self.denoise(x, sigma, condition)
+            return self.denoise(x, sigma, condition, mask)
 
-        start = torch.from_numpy(noise).to(condition.device)
+        start = masked(torch.from_numpy(noise).to(condition.device), mask)
         return solve(denoise, start, self.calls)
 
     @torch.no_grad()
-    def plan(self, history: Mapping[str, NDArray[Any]], noise: Array) -> Array:
-        """Action chunks (W,Tp,A) in their units.
+    def sample(self, observations: Mapping[str, Tensor], noise: Array) -> Array:
+        """Action chunks (W,Tp,A) in their units, 0 in missing dimensions.
 
         Args:
-            history: named parts, as in ``Batch``: (W,To,O) float32 or images (W,To,H,W,C) uint8.
+            observations: W histories, as in ``Batch``.
             noise: (``noises``,W,Tp,A) standard normal.
         """
-        observations = self.observe(history)
         for x, _ in self.trajectory(observations, noise):
             chunk = x
-        return self.decode(chunk, self.origin(observations))
+        return self.decode(chunk, observations)
+
+    def from_own(self, noise: Array) -> Array:
+        """(...,A) of the acting embodiment's own actions -> of the policy's."""
+        return spread(noise, self.spec.actor.action_columns, len(self.spec.action_names))
+
+    def to_own(self, actions: Array) -> Array:
+        """(...,A) of the policy's actions -> the acting embodiment's own."""
+        own: Array = actions[..., list(self.spec.actor.action_columns)]
+        return own
+
+    def plan(self, history: Mapping[str, NDArray[Any]], noise: Array) -> Array:
+        """Action chunks (W,Tp,A) of the acting embodiment, in its own columns and units.
+
+        Args:
+            history: what it saw, named as in ``Batch``: (W,To,O) float32 in its own columns, or
+                images (W,To,H,W,C) uint8.
+            noise: (``noises``,W,Tp,A) standard normal, for its own columns.
+        """
+        return self.to_own(self.sample(self.observe(history), self.from_own(noise)))

@@ -1,21 +1,31 @@
-"""Write into a store what each episode may teach, bound to the normaliser of its data config.
+"""Write into stores what each episode may teach, bound to the normaliser of their data config.
 
 ``python scripts/annotate.py source=suboptimal sigma_min=0.27 sigma_max=0``: for all episodes;
 ``sigma_min={step:3}`` and ``{vp:0.074}`` are other ways to write a level.
 ``python scripts/annotate.py source=suboptimal table=thresholds.csv``: a line
 ``sigma_min,sigma_max`` for each, in order; ``inf`` is a number.
+``source=[a,b]`` or ``source=all``: several stores, by ``workers=4`` at once, with ``jobs=ray`` on a
+Ray cluster. Whatever is wrong with any of them is said before the first is written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from rich.console import Console
 
-from ambient_datasets.normalizing import build_normalizer
-from ambient_datasets.store import Annotation, annotate_store
-from ambient_policy.errors import unknown
+from ambient_datasets.normalizing import build_normalizers
+from ambient_datasets.store import Annotation, Store, annotate_store
+from ambient_datasets.union import unite
+from ambient_datasets.workers import Jobs, check_workers, open_workers
+from ambient_policy.errors import SettingsError, unknown
 from ambient_policy.horizons import Horizons
-from ambient_policy.settings import ActionSettings, NormalizerSettings, SourceSettings
+from ambient_policy.settings import (
+    ActionSettings,
+    Dimensions,
+    NormalizerSettings,
+    SourceSettings,
+)
 from assemble import open_source
 from compose import compose, register, run
 from thresholds import ThresholdSettings, resolve_thresholds
@@ -23,37 +33,75 @@ from thresholds import ThresholdSettings, resolve_thresholds
 
 @dataclass
 class AnnotateSettings(ThresholdSettings):
-    """Which store, which thresholds."""
+    """Which stores, which thresholds."""
 
-    # one of the sources of the data config
-    source: str = "???"
+    # of the sources of the data config one, a list, or all
+    source: Any = "???"
     sources: dict[str, SourceSettings] = field(default_factory=dict)
-    normalizer: NormalizerSettings = field(default_factory=NormalizerSettings)
     # as in training: the normaliser is fitted on what the network learns
+    dimensions: Dimensions = Dimensions.same
+    normalizer: NormalizerSettings = field(default_factory=NormalizerSettings)
     horizons: Horizons = field(default_factory=Horizons)
     actions: ActionSettings = field(default_factory=ActionSettings)
+    # how many are written at once, and where: processes here, or on a Ray cluster
+    workers: int = 1
+    jobs: Jobs = Jobs.local
 
 
 register("annotate_settings", AnnotateSettings)
 
 
+def choose(given: Any, sources: Sequence[str]) -> list[str]:
+    """The names of the sources to annotate."""
+    names = [given] if isinstance(given, str) else given
+    if names == ["all"] and "all" not in sources:
+        return list(sources)
+    if not isinstance(names, list) or not names or len({*map(str, names)}) < len(names):
+        raise SettingsError(f"source = {given}: give a name, a list of different names, or all.")
+    for name in names:
+        if name not in sources:
+            raise unknown("source", str(name), sources)
+    return names
+
+
+def check_apart(stores: Mapping[str, Store], settings: AnnotateSettings) -> None:
+    """Refuse what cannot be said of several stores at once."""
+    if len({store.path.resolve() for store in stores.values()}) < len(stores):
+        raise SettingsError(f"{', '.join(stores)} share a store: annotate it as one of them.")
+    if settings.table is not None and len(stores) > 1:
+        raise SettingsError(
+            f"table = {settings.table} is of one store, and {', '.join(stores)} were given: "
+            "annotate one at a time."
+        )
+
+
 def main(overrides: Sequence[str]) -> None:
     """Compose, check, write."""
     settings: AnnotateSettings = compose("annotate", overrides)
-    if settings.source not in settings.sources:
-        raise unknown("source", settings.source, settings.sources)
+    check_workers(settings.workers)
+    names = choose(settings.source, list(settings.sources))
     stores = {name: open_source(name, source) for name, source in settings.sources.items()}
-    store = stores[settings.source]
-    normalizer = build_normalizer(
-        settings.normalizer, list(stores.values()), settings.horizons, settings.actions
+    check_apart({name: stores[name] for name in names}, settings)
+    normalizers = build_normalizers(
+        settings.normalizer,
+        stores,
+        unite(stores, settings.dimensions),
+        settings.horizons,
+        settings.actions,
     )
-    low, high = resolve_thresholds(settings, settings.source, len(store)).T
-    annotate_store(store.path, Annotation(low, high, normalizer.fingerprint))
-    Console().print(
-        f"{store.path}: {len(store)} episodes annotated under normaliser {normalizer.fingerprint}; "
-        f"use them with sources.{settings.source}.trust=annotated",
-        highlight=False,
-    )
+    tasks = []
+    for name in names:
+        low, high = resolve_thresholds(settings, name, len(stores[name])).T
+        annotation = Annotation(low, high, normalizers[name].fingerprint)
+        tasks.append((stores[name].path.absolute(), annotation))
+    with open_workers(settings.workers, settings.jobs) as each:
+        for k, _ in each(annotate_store, tasks):
+            Console().print(
+                f"{stores[names[k]].path}: {len(stores[names[k]])} episodes annotated under "
+                f"normaliser {normalizers[names[k]].fingerprint}; use them with "
+                f"sources.{names[k]}.trust=annotated",
+                highlight=False,
+            )
 
 
 if __name__ == "__main__":

@@ -1,35 +1,43 @@
 """From settings to the parts of a run: mixture, normaliser, sampler, policy."""
 
 import json
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
+from numpy.typing import NDArray
 
 from ambient_datasets.formats import open_any
-from ambient_datasets.mixture import Mixture, check_alike
-from ambient_datasets.normalizing import build_normalizer
-from ambient_datasets.source import resolve_source
+from ambient_datasets.instructions import build_vocabulary, number_instructions
+from ambient_datasets.mixture import Mixture
+from ambient_datasets.normalizing import build_normalizers
+from ambient_datasets.source import Source, resolve_source
 from ambient_datasets.store import Attributes, Store
+from ambient_datasets.union import Bodies, embody, unite
 from ambient_datasets.windows import Windows
 from ambient_envs import ALL_TASKS
-from ambient_policy.ambient.admission import Admission
+from ambient_policy.ambient.admission import Admission, buffer_factor
 from ambient_policy.ambient.sampler import Sampler
-from ambient_policy.batch import STATE, Batch
+from ambient_policy.batch import EMBODIMENT, INSTRUCTION, STATE, Batch
+from ambient_policy.diffusion.law import Law
 from ambient_policy.errors import DataError, SettingsError, unknown
 from ambient_policy.evaluation.worlds import Worlds, check_shapes, make_worlds
-from ambient_policy.normalize import Normalizer
+from ambient_policy.language import Table
 from ambient_policy.policy import Policy, PolicySpec
 from ambient_policy.seeding import generator
 from ambient_policy.settings import (
     RunSettings,
     SourceSettings,
+    Tables,
     TaskSettings,
+    Trust,
     from_json,
 )
+from ambient_policy.spec import differences
 from ambient_policy.training.checkpoint import (
     declared_step,
     folder_of,
@@ -49,13 +57,26 @@ class Parts:
     mixture: Mixture
     sampler: Sampler
     spec: PolicySpec
+    # of every episode, by the part of an observation that they become: (E,) int64
+    labels: dict[str, NDArray[np.int64]]
+    # (L + 1, V) of the instructions that the policy knows; None where it knows none
+    rows: Table | None
 
     @cached_property
     def windows(self) -> Windows:
         """The mixture's tables on the training device; made when first asked for."""
+        return self.windows_on(self.settings.training.device)
+
+    def windows_on(self, device: str) -> Windows:
+        """The mixture's tables on a device."""
         settings = self.settings
-        device = settings.training.device
-        return Windows(self.mixture, settings.horizons, settings.seed, device)
+        return Windows(self.mixture, settings.horizons, settings.seed, device, self.labels)
+
+    def columns_of(self, window: int) -> list[int]:
+        """Where the actions of a window's source lie among the policy's."""
+        source = int(self.mixture.source_of_window(np.array(window)))
+        columns: list[int] = self.mixture.actions.places[source].tolist()
+        return columns
 
     def batch_at(self, step: int, rows: slice = slice(None)) -> Batch:
         """The batch of a step, or some rows of it: a pure function of (settings, step).
@@ -77,7 +98,7 @@ class Parts:
         return self.windows.gather(held_out_draw(windows, law, validation))
 
 
-def open_source(name: str, source: SourceSettings) -> Store:
+def open_source(name: str, source: SourceSettings, tables: Tables = Tables.memory) -> Store:
     """The store of a source, described by itself or by the settings."""
     if not source.path:
         raise SettingsError(f"sources.{name}.path is empty; name the folder of its store.")
@@ -96,45 +117,76 @@ def open_source(name: str, source: SourceSettings) -> Store:
         source.action_key,
         source.observation_columns,
         source.cameras,
+        tables,
     )
 
 
-def build_mixture(settings: RunSettings) -> tuple[Mixture, Normalizer]:
-    """The sources joined, each trusted as the settings say."""
+def build_mixture(settings: RunSettings) -> tuple[Mixture, Bodies]:
+    """The sources joined, each trusted as the settings say, and whose dimensions they have."""
+    sources, bodies = resolve_sources(settings)
+    return Mixture.join(sources, settings.cameras, settings.dimensions), bodies
+
+
+def resolve_sources(settings: RunSettings) -> tuple[list[Source], Bodies]:
+    """The sources, each trusted as the settings say, and whose dimensions they have."""
     if not settings.sources:
-        raise SettingsError("the config names no sources; choose a data config, e.g. data=maze.")
-    stores = {name: open_source(name, source) for name, source in settings.sources.items()}
-    check_alike(stores)
-    normalizer = build_normalizer(
-        settings.normalizer, list(stores.values()), settings.horizons, settings.actions
+        raise SettingsError(
+            "the config names no sources; choose a data config, e.g. data=maze, or give a list, "
+            "e.g. mixture=[{path: data/maze/gcs.zarr, trust: trusted}]."
+        )
+    stores = {n: open_source(n, source, settings.tables) for n, source in settings.sources.items()}
+    whole = unite(stores, settings.dimensions)
+    normalizers = build_normalizers(
+        settings.normalizer, stores, whole, settings.horizons, settings.actions
     )
-    resolved = [
+    sources = [
         resolve_source(
             name,
             stores[name],
             trust=source.trust,
-            fingerprint=normalizer.fingerprint,
+            fingerprint=normalizers[name].fingerprint,
             weight=source.weight,
             max_episodes=source.max_episodes,
             sigma_min=source.sigma_min,
             sigma_max=source.sigma_max,
             held_out=source.held_out,
+            max_train_episodes=source.max_train_episodes,
         )
         for name, source in settings.sources.items()
     ]
-    return Mixture.join(resolved, settings.cameras), normalizer
+    return sources, embody(stores, normalizers, whole)
 
 
 def build_sampler(settings: RunSettings, mixture: Mixture) -> Sampler:
     """Sigma first, from the training law."""
-    loss = settings.loss
+    loss, law = settings.loss, settings.noise.training_law()
+    check_reach(settings, law)
     return Sampler(
         Admission(mixture.sigma_min, mixture.sigma_max, loss.ambient, loss.s_max),
         mixture.episode_starts,
         mixture.episode_lengths,
         mixture.window_weight,
-        settings.noise.training_law(),
+        law,
     )
+
+
+def check_reach(settings: RunSettings, law: Law) -> None:
+    """Refuse a threshold above which training never goes: that source would silently teach nothing.
+
+    Raises:
+        SettingsError: naming the source and the highest level of training.
+    """
+    loss = settings.loss
+    factor = buffer_factor(loss.s_max) if loss.ambient else 1.0
+    for name, source in settings.sources.items():
+        low = source.sigma_min if source.trust is Trust.bounds else 0.0
+        if law.sigma_hi <= low * factor < np.inf:
+            buffered = f" (times {factor:.4g}, of loss.s_max)" if factor > 1 else ""
+            raise SettingsError(
+                f"sources.{name}.sigma_min = {low:g}{buffered} does not lie below {law.sigma_hi:g},"
+                " the highest level of training, so it would never teach above it. Lower it, or "
+                f"say so: sources.{name}.sigma_min=inf (to teach nothing at all: trust=rejected)."
+            )
 
 
 def check_world(task: TaskSettings, attributes: Attributes) -> None:
@@ -160,7 +212,7 @@ def worlds_of(spec: PolicySpec, task: TaskSettings, count: int) -> Worlds:
     Raises:
         SettingsError: if they do not show it, or in another shape.
     """
-    shapes = {STATE: (len(spec.observation_names),), **spec.cameras}
+    shapes = {STATE: (len(spec.own_observations),), **spec.cameras}
     parts = {part: task.observation.get(part, part) for part in shapes}
     worlds = make_worlds(spec.task, count, parts, **spec.task_kwargs)
     try:
@@ -171,38 +223,64 @@ def worlds_of(spec: PolicySpec, task: TaskSettings, count: int) -> Worlds:
     return worlds
 
 
-def build(settings: RunSettings) -> Parts:
-    """All parts, every check done, before any training step."""
-    mixture, normalizer = build_mixture(settings)
-    attributes = mixture.attributes
-    if attributes.task != settings.task.id:
+def acting_source(task: TaskSettings, sources: Sequence[Source]) -> int:
+    """The number of the first source that was demonstrated in the task's world.
+
+    Raises:
+        SettingsError: if none was.
+    """
+    tasks = [source.store.attributes.task for source in sources]
+    if task.id not in tasks:
+        shown = "', '".join(dict.fromkeys(tasks))
         raise SettingsError(
-            f"task.id is '{settings.task.id}', but the demonstrations are of '{attributes.task}'. "
-            "Choose the task of the data, or data of the task."
+            f"task.id is '{task.id}', but the demonstrations are of '{shown}'. Choose the task of "
+            "the data, or data of the task."
         )
-    check_world(settings.task, attributes)
+    return tasks.index(task.id)
+
+
+def check_task(settings: RunSettings, own: Attributes) -> None:
+    """Refuse a task that does not fit what was demonstrated in its world."""
+    check_world(settings.task, own)
     for name in settings.task.path:
-        if name not in attributes.observation_names:
-            raise unknown("task.path", name, attributes.observation_names)
+        if name not in own.observation_names:
+            raise unknown("task.path", name, own.observation_names)
     if not settings.label:
         raise SettingsError("label is empty; name this arm, e.g. label=ambient.")
+
+
+def build(settings: RunSettings) -> Parts:
+    """All parts, every check done, before any training step."""
+    sources, bodies = resolve_sources(settings)
+    mixture = Mixture.join(sources, settings.cameras, settings.dimensions)
+    acting = acting_source(settings.task, sources)
+    check_task(settings, sources[acting].store.attributes)
+    known = build_vocabulary(settings.language, settings.task, sources)
     spec = PolicySpec(
         task=settings.task.id,
         task_kwargs=settings.task.kwargs,
-        observation_names=tuple(attributes.observation_names),
-        action_names=tuple(attributes.action_names),
-        control_rate=attributes.control_rate,
-        normalizer=normalizer,
+        observation_names=mixture.attributes.observation_names,
+        action_names=mixture.attributes.action_names,
+        control_rate=mixture.attributes.control_rate,
+        embodiments=bodies.embodiments,
+        acting=list(bodies.embodiments)[bodies.of_source[acting]],
         horizons=settings.horizons,
         noise=settings.noise,
         network=settings.network,
         solver=settings.solver,
         actions=settings.actions,
         cameras={name: frames.shape for name, frames in mixture.cameras.items()},
+        language=None if known is None else known[0],
     )
     if settings.task.id in ALL_TASKS:
         worlds_of(spec, settings.task, 1).close()  # refuses cameras that are not shown
-    return Parts(settings, mixture, build_sampler(settings, mixture), spec)
+    labels = {}
+    if len(bodies.embodiments) > 1:
+        labels[EMBODIMENT] = bodies.of_source[mixture.source_of_episode]
+    if known is not None:
+        labels[INSTRUCTION] = number_instructions(sources, known[0])
+    sampler = build_sampler(settings, mixture)
+    return Parts(settings, mixture, sampler, spec, labels, None if known is None else known[1])
 
 
 def checkpoint_of(run: Path, step: int | None = None) -> Path:
@@ -245,11 +323,11 @@ def declared_checkpoint(run: Path) -> Path:
 def initial_policy(parts: Parts) -> Policy:
     """Random weights of the seed, or the averaged weights of the run to start from."""
     check_device(parts.settings.training.device)
-    policy = Policy(parts.spec, parts.settings.seed)
+    policy = Policy(parts.spec, parts.settings.seed, parts.rows)
     if parts.settings.start_from is not None:
         start = load_policy(declared_checkpoint(Path(parts.settings.start_from)))
-        ours, theirs = parts.spec.to_json(), start.spec.to_json()
-        other = [name for name in ours if name != "solver" and ours[name] != theirs[name]]
+        sampled_alike = replace(start.spec, solver=parts.spec.solver)
+        other = differences(parts.spec.to_json(), sampled_alike.to_json())
         if other:
             raise SettingsError(
                 f"start_from = {parts.settings.start_from} was trained with another "

@@ -13,6 +13,7 @@ from rich.console import Console
 from ambient_policy.errors import unknown
 from ambient_policy.evaluation.records import EpisodeRecord
 from ambient_policy.evaluation.report import table_record, write_figures, write_report
+from ambient_policy.evaluation.worlds import find_spec
 from ambient_policy.files import to_json, write_text
 from ambient_policy.settings import RunSettings
 from assemble import build, refuse_other
@@ -33,6 +34,7 @@ def plan(settings: CompareSettings) -> list[Run]:
             overrides = [*settings.overrides, *changes, *names]
             composed: RunSettings = compose("train", overrides)
             refuse_other(Path(composed.folder), composed)
+            find_spec(composed.task.id)  # or all is trained before the first world is missed
             runs.append(Run(arm, seed, overrides, build(composed)))
     return runs
 

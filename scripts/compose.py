@@ -20,6 +20,8 @@ from rich.text import Text
 from ambient_policy.errors import AmbientPolicyError, SettingsError
 from ambient_policy.settings import RunSettings
 
+# keys of these are names that the user invents, so they need no plus to be added
+FREE = ("task.kwargs.", "task.observation.", "cameras.", "observations.")
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
 
@@ -56,8 +58,13 @@ def _is_free(override: str) -> bool:
     """Whether the key is one that a config may invent."""
     name = _key(override).lstrip("+~/")
     new_source = override.startswith("+sources.") and name.count(".") == 1
-    free = ("task.kwargs.", "task.observation.", "cameras.")
-    return new_source or name.startswith(free) or ".attributes." in name
+    return new_source or name.startswith(FREE) or ".attributes." in name
+
+
+def _adds(override: str) -> bool:
+    """Whether it sets a free key: cameras.front=key, or cameras={front: key}."""
+    key, _, value = override.partition("=")
+    return override.startswith(FREE) or (f"{key}." in FREE and value.startswith("{"))
 
 
 def _check_names(config: DictConfig, groups: set[str], overrides: Sequence[str]) -> None:
@@ -94,6 +101,7 @@ def compose(config: str, overrides: Sequence[str]) -> Any:
     Raises:
         SettingsError: for an unknown key, group choice or value, or a key without a value.
     """
+    overrides = [f"++{o}" if _adds(o) else o for o in overrides]
     try:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
             groups = _groups(config)

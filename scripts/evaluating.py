@@ -23,6 +23,7 @@ from ambient_policy.evaluation.records import (
 from ambient_policy.evaluation.rollout import rollout
 from ambient_policy.files import write_text
 from ambient_policy.policy import Policy
+from ambient_policy.pretrained import Pretrained, is_pretrained, open_pretrained
 from ambient_policy.settings import SolverSettings, from_json
 from ambient_policy.training.checkpoint import declared_step, load_policy, load_settings
 from ambient_policy.training.loop import check_device
@@ -52,9 +53,10 @@ class SolverChange:
 class EvaluateSettings:
     """Which policy, on which starts."""
 
-    # folder of the run
+    # folder of the run, or of a policy that scripts/export.py wrote
     run: str = "???"
-    # step of the checkpoint; null = the one declared before training (training.declared)
+    # step of the checkpoint; null = the one declared before training (training.declared); an
+    # exported policy has one only
     checkpoint: int | None = None
     # gymnasium id; null = the one the policy was trained for (no other is accepted)
     task: str | None = None
@@ -74,7 +76,7 @@ class EvaluateSettings:
     threads: int = 2
     # where the policy plans: cpu, cuda, cuda:1 ...
     device: str = "cpu"
-    # folder of the results; null = evaluation/ in the run
+    # folder of the results; null = evaluation/ in that of the run
     out: str | None = None
 
     def __post_init__(self) -> None:
@@ -95,10 +97,30 @@ def step_asked(settings: EvaluateSettings) -> int:
     return declared_step(run / "checkpoints", from_json(load_settings(checkpoint_of(run))))
 
 
-def load(settings: EvaluateSettings) -> Policy:
-    """The policy asked for, or a refusal that names what is wrong with it."""
+def find(settings: EvaluateSettings) -> Pretrained:
+    """The policy as it was trained: of a run at the step asked for, or as exported.
+
+    Raises:
+        AmbientPolicyError: naming the folder and what is wrong with it.
+    """
     folder = Path(settings.run)
-    policy = load_policy(checkpoint_of(folder, step_asked(settings)))
+    if not is_pretrained(folder):
+        trained = from_json(load_settings(checkpoint_of(folder)))
+        step = step_asked(settings)
+        return Pretrained(load_policy(checkpoint_of(folder, step)), trained, step)
+    exported = open_pretrained(folder)
+    if settings.checkpoint not in (None, exported.step):
+        raise SettingsError(
+            f"checkpoint = {settings.checkpoint}, but {folder} is an exported policy and holds "
+            f"that of step {exported.step} only. Leave it out, or name the run."
+        )
+    return exported
+
+
+def load(settings: EvaluateSettings) -> Pretrained:
+    """The policy as it is asked for, or a refusal that names what is wrong with it."""
+    folder, found = Path(settings.run), find(settings)
+    policy = found.policy
     if settings.task not in (None, policy.spec.task):
         raise CheckpointError(
             f"{folder} was trained for '{policy.spec.task}', not for '{settings.task}'; evaluate "
@@ -107,7 +129,7 @@ def load(settings: EvaluateSettings) -> Policy:
     asked = policy.with_solver(settings.solver.apply(policy.spec.solver))
     asked.spec.solver.calls(asked.spec.noise)  # refuses a grid that does not fit
     check_device(settings.device, "device")
-    return asked.to(settings.device)
+    return replace(found, policy=asked.to(settings.device))
 
 
 def fingerprint(policy: Policy) -> str:
@@ -138,11 +160,12 @@ def check_folder(folder: Path) -> None:
 
 def evaluate(settings: EvaluateSettings, console: Console) -> list[EpisodeRecord]:
     """Episodes on the starts asked for; read back if they lie there already."""
-    policy, trained = load(settings), from_json(load_settings(checkpoint_of(Path(settings.run))))
+    loaded = load(settings)
+    policy, trained = loaded.policy, loaded.settings
     folder = Path(settings.out or f"{settings.run}/evaluation")
     solver = policy.spec.solver
     asked = {
-        "checkpoint": step_asked(settings),
+        "checkpoint": loaded.step,
         "weights": fingerprint(policy),
         "first_seed": settings.first_seed,
         "episodes": settings.episodes,
@@ -168,7 +191,7 @@ def evaluate(settings: EvaluateSettings, console: Console) -> list[EpisodeRecord
             progress=lambda ended: bar.advance(task, ended),
         )
     worlds.close()
-    path = [policy.spec.observation_names.index(name) for name in trained.task.path]
+    path = [policy.spec.own_observations.index(name) for name in trained.task.path]
     dt, act = 1 / policy.spec.control_rate, policy.horizons.act
     episodes = [measure(t, dt=dt, path_dims=path, act=act) for t in trajectories]
     folder.mkdir(parents=True, exist_ok=True)

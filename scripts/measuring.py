@@ -27,9 +27,10 @@ from ambient_policy.evaluation.worlds import make_worlds
 from ambient_policy.horizons import Horizons
 from ambient_policy.policy import Policy
 from ambient_policy.seeding import generator
+from ambient_policy.settings import Tables
 from ambient_policy.training.distributed import ALONE, check_shares
 from ambient_policy.training.loop import begin, train
-from assemble import Parts, build_sampler
+from assemble import Parts, build_mixture, build_sampler
 from inventing import invent_sampler
 
 # mixtures to draw from [episodes], draws in a batch, and batches timed at once
@@ -134,16 +135,46 @@ def measure_batches(parts: Parts, repeats: int) -> Iterator[Measured]:
         yield Measured(f"windows drawn and gathered, {loss} loss", "1/s", values)
 
 
+def on_disk(parts: Parts) -> Parts:
+    """The same parts with tables on disk."""
+    settings = replace(parts.settings, tables=Tables.disk)
+    return replace(parts, settings=settings, mixture=build_mixture(settings)[0])
+
+
+def measure_tables(parts: Parts, repeats: int) -> Iterator[Measured]:
+    """Windows per second from tables on disk, and how much that slows them, measured in turn."""
+    device, batch = torch.device(parts.settings.training.device), parts.settings.training.batch
+
+    def rate(parts: Parts) -> float:
+        def gather() -> None:
+            for step in range(GATHERED):
+                parts.batch_at(step)
+
+        return GATHERED * batch / seconds(gather, device)
+
+    disk = on_disk(parts)
+    pairs = [(rate(disk), rate(parts)) for _ in range(repeats + 1)][1:]
+    yield Measured("windows drawn and gathered from disk", "1/s", [one for one, _ in pairs])
+    yield Measured("windows, disk over memory", "", [one / other for one, other in pairs])
+
+
 def measure_training(parts: Parts, folder: Path, repeats: int) -> Iterator[Measured]:
     """Samples per second of the training loop, and the share of its time that data take."""
+    where = {"": parts, ", tables on disk": on_disk(parts)}
+    for told, chosen in where.items():
+        yield from _measure_training(chosen, folder / chosen.settings.tables.value, told, repeats)
+
+
+def _measure_training(parts: Parts, folder: Path, told: str, repeats: int) -> Iterator[Measured]:
     endless = replace(parts.settings.training, steps=10**9, log_every=STEPS, checkpoint_every=10**9)
     settings = replace(parts.settings, training=endless)
     state = begin(Policy(parts.spec), settings, folder)
     rows = list(islice(train(state, parts.batch_at, settings, folder), repeats + 1))[1:]
     batch = settings.training.batch
     speeds = [row["samples_per_second"] for row in rows]
-    yield Measured(f"training, batch {batch}", "samples/s", speeds)
-    yield Measured("training, share of data", "%", [100 * row["data_share"] for row in rows])
+    yield Measured(f"training, batch {batch}{told}", "samples/s", speeds)
+    shares = [100 * row["data_share"] for row in rows]
+    yield Measured(f"training, share of data{told}", "%", shares)
 
 
 @torch.no_grad()
@@ -236,6 +267,7 @@ def measure_all(parts: Parts, folder: Path, repeats: int) -> Iterator[Measured]:
     device = torch.device(parts.settings.training.device)
     yield from measure_draws(repeats)
     yield from measure_batches(parts, repeats)
+    yield from measure_tables(parts, repeats)
     yield from measure_training(parts, folder / "checkpoints", repeats)
     yield from measure_chunks(parts, device, repeats)
     yield from measure_rollout(parts, device, repeats)

@@ -16,18 +16,19 @@ from ambient_policy.settings import to_json
 from ambient_policy.tracking import read_rows
 from ambient_policy.training.checkpoint import load_policy
 from assemble import Parts, declared_checkpoint
+from contributing import Contributions, contributions
 from runs import CompareSettings, Run
 
 
-def count_draws(parts: Parts) -> Draws:
+def count_draws(parts: Parts, told: Contributions) -> Draws:
     """How often each source was drawn near each of 100 levels: the training's own draws again."""
-    law, names = parts.sampler.law, parts.mixture.names
+    law, names = parts.sampler.law, told.chances.sources
     levels = np.unique(law.quantile((np.arange(100) + 0.5) / 100))
     between = np.sqrt(levels[1:] * levels[:-1])
     counts = np.zeros((len(levels), len(names)), np.int64)
     for step in range(parts.settings.training.steps):
         draw = parts.sampler.draw(parts.settings.seed, step, parts.settings.training.batch)
-        source = parts.mixture.source_of_window(draw.window)
+        source = told.row_of_source[parts.mixture.source_of_window(draw.window)]
         np.add.at(counts, (np.searchsorted(between, draw.sigma), source), 1)
     return Draws(levels, names, counts)
 
@@ -37,8 +38,8 @@ def denoise_one(
 ) -> Denoising | None:
     """What the denoiser answers at every level, for the first chunk of the first start."""
     policy, first_seed = load_policy(declared_checkpoint(run.folder)), settings.first_seed
-    path = [run.parts.spec.observation_names.index(name) for name in run.settings.task.path]
-    if len(run.parts.spec.action_names) != 2 or policy.spec.cameras:
+    path = [policy.spec.own_observations.index(name) for name in run.settings.task.path]
+    if len(policy.spec.own_actions) != 2 or policy.spec.cameras:
         return None  # only planar chunks can be drawn, and frames of an episode are not kept
     start = read_motions(run.folder / "evaluation" / "motions.npz")[first_seed].observations[0]
     history = np.repeat(start[None, None], policy.horizons.obs, axis=1).astype(np.float32)
@@ -48,9 +49,9 @@ def denoise_one(
     )
     with torch.no_grad():
         observations = policy.observe({STATE: history})
-        origin = policy.origin(observations)
-        answers = [policy.decode(x0, origin) for _, x0 in policy.trajectory(observations, noise)]
-    chunks = np.concatenate(answers)
+        pairs = policy.trajectory(observations, policy.from_own(noise))
+        answers = [policy.decode(x0, observations) for _, x0 in pairs]
+    chunks = policy.to_own(np.concatenate(answers))
     sigma = np.append(policy.solver_levels, 0.0)
     return Denoising(sigma, chunks, tuple(start[path].tolist()), goal)
 
@@ -62,20 +63,17 @@ def _arm(
     settings: CompareSettings,
 ) -> ArmResult:
     first = runs[0]
-    mixture = first.parts.mixture
-    thresholds = {}
-    for i, source in enumerate(mixture.names):
-        of_source = mixture.source_of_episode == i
-        low, high = mixture.sigma_min[of_source], mixture.sigma_max[of_source]
-        thresholds[source] = float(np.median(low)), float(np.median(high))
+    mixture, sources = first.parts.mixture, first.settings.sources
+    told = contributions(mixture, first.parts.sampler, sources)
     motions = {run.seed: read_motions(run.folder / "evaluation" / "motions.npz") for run in runs}
     return ArmResult(
         name=name,
         episodes=episodes,
         paths={seed: {s: m.path for s, m in of.items()} for seed, of in motions.items()},
         training={run.seed: read_rows(run.folder / "log.jsonl") for run in runs},
-        draws=count_draws(first.parts),
-        thresholds=thresholds,
+        contributions=told.rows,
+        draws=count_draws(first.parts, told),
+        thresholds=told.thresholds,
         solver_levels=load_policy(declared_checkpoint(first.folder)).solver_levels.tolist(),
         denoising=denoise_one(first, settings, episodes[first.seed][0].goal),
         settings={run.seed: to_json(run.settings) for run in runs},

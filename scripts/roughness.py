@@ -14,9 +14,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from ambient_datasets.windows import Windows
 from ambient_policy.batch import Draw
 from ambient_policy.evaluation.metrics import squared_jerk
+from ambient_policy.normalize import masked
 from ambient_policy.policy import Policy
 from ambient_policy.seeding import generator, torch_generator
 from ambient_policy.settings import from_json
@@ -42,14 +42,15 @@ register("roughness_settings", RoughnessSettings)
 def measure(policy: Policy, parts: Parts, window: np.ndarray, sigma: float) -> list[float]:
     """Root mean square error, jerk of the answer and of the data, at one level."""
     draw = Draw(window, np.full(len(window), sigma), np.zeros(len(window)))
-    batch = Windows(parts.mixture, policy.horizons, parts.settings.seed).gather(draw)
+    batch = parts.windows_on("cpu").gather(draw)
     noise = torch.randn(batch.actions.shape, generator=torch_generator(0, "roughness"))
-    origin = policy.origin(batch.observations)
-    noised = policy.represent(batch.actions, origin) + sigma * noise
+    seen, mask = batch.observations, policy.mask(batch.observations)
+    noised = policy.represent(batch.actions, seen) + sigma * masked(noise, mask)
     with torch.no_grad():
-        x0_hat = policy.denoise(noised, batch.sigma, policy.encode(batch.observations))
-    answer = policy.decode(x0_hat, origin)
-    demonstrated, dt = batch.actions.numpy(), 1 / policy.spec.control_rate
+        x0_hat = policy.denoise(noised, batch.sigma, policy.encode(seen), mask)
+    own = parts.columns_of(int(window[0]))
+    answer, demonstrated = policy.decode(x0_hat, seen)[..., own], batch.actions.numpy()[..., own]
+    dt = 1 / policy.spec.control_rate
     jerks = [np.mean([squared_jerk(c, dt) for c in chunks]) for chunks in (answer, demonstrated)]
     error = float(np.sqrt(np.mean((answer - demonstrated) ** 2)))
     return [error, *map(float, jerks)]

@@ -25,8 +25,8 @@ PLUGINS = {
     "local": ("hydra-joblib-launcher", "sweep"),
     "slurm": ("hydra-submitit-launcher", "slurm"),
     "submitit_local": ("hydra-submitit-launcher", "slurm"),
-    "ray": ("hydra-ray-launcher", "ray"),
-    "ray_cluster": ("hydra-ray-launcher", "ray"),
+    "ray": ("hydra-ray-launcher", "ray_sweep"),
+    "ray_cluster": ("hydra-ray-launcher", "ray_sweep"),
 }
 EVALUATE = "evaluate."
 SWEPT = "Values are swept over as key=a,b or 'key=range(5)'."

@@ -15,7 +15,10 @@ import benchmark  # noqa: F401
 import collect  # noqa: F401
 import compare  # noqa: F401
 import convert  # noqa: F401
+import describe  # noqa: F401
 import evaluate  # noqa: F401
+import export  # noqa: F401
+import plot  # noqa: F401
 import roughness  # noqa: F401
 from compose import compose
 from sweeping import check_launcher, combinations, split

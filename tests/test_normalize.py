@@ -10,7 +10,7 @@ from ambient_policy.normalize import Affine, AffineLayer, Normalizer, check_boun
 
 
 def test_layer_inverts_and_maps_the_range_to_one() -> None:
-    layer = AffineLayer(Affine.from_range([0, -2], [5, 6]))
+    layer = AffineLayer([Affine.from_range([0, -2], [5, 6])], [(0, 1)], 2)
     torch.testing.assert_close(
         layer(torch.tensor([[0.0, -2.0], [5.0, 6.0], [2.5, 2.0]])),
         torch.tensor([[-1.0, -1.0], [1.0, 1.0], [0.0, 0.0]]),
@@ -43,6 +43,6 @@ def test_refusals() -> None:
     with pytest.raises(DataError, match="positive scales"):
         Affine((0.0,), (0.0,))
     with pytest.raises(SettingsError, match=r"normalizer.actions: low has 1 and high 2 numbers"):
-        check_bounds([0], [1, 2], 2, "actions")
+        check_bounds([0], [1, 2], "ab", "actions")
     with pytest.raises(SettingsError, match=r"low\[1\] = 3 must lie below high\[1\] = 2"):
-        check_bounds([0, 3], [1, 2], 2, "actions")
+        check_bounds([0, 3], [1, 2], "ab", "actions")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ambient_policy.batch import Batch
 from ambient_policy.diffusion.precondition import Prediction
 from ambient_policy.diffusion.solve import Solver
+from ambient_policy.embodiments import Embodiment
 from ambient_policy.errors import SettingsError
 from ambient_policy.horizons import Horizons
 from ambient_policy.normalize import Affine, Normalizer
@@ -32,7 +33,12 @@ SPEC = PolicySpec(
     observation_names=("x", "y", "angle"),
     action_names=("target_x", "target_y"),
     control_rate=10.0,
-    normalizer=Normalizer(Affine((1.0, 2.0, 0.0), (2.0, 4.0, 1.0)), Affine((2.5, 1.0), (2.5, 0.5))),
+    embodiments={
+        "arm": Embodiment.whole(
+            Normalizer(Affine((1.0, 2.0, 0.0), (2.0, 4.0, 1.0)), Affine((2.5, 1.0), (2.5, 0.5)))
+        )
+    },
+    acting="arm",
     horizons=Horizons(obs=2, pred=4, act=2),
     noise=NoiseSettings(levels=20),
     network=NetworkSettings({"state": EncoderSettings([8])}, widths=[16, 32], embedding=16),
@@ -246,7 +252,7 @@ def test_encoders_that_fit_no_part_are_refused() -> None:
         (network("top", crop=[0, 8]), "network.encoders.top.crop = [0, 8]: give height and width"),
         (network("top", layers=[0]), "network.encoders.top.layers = [0]: every layer needs"),
         (network("top", keypoints=0), "network.encoders.top.keypoints = 0 must be at least 1"),
-        ({"cameras": ["top", "top"]}, "cameras = ['top', 'top']: name each once, and none 'state'"),
+        ({"cameras": ["top", "top"]}, "cameras = ['top', 'top']: name each once, and none of"),
         ({"cameras": ["state"]}, "cameras = ['state']: name each once"),
     ):
         with pytest.raises(SettingsError, match=re.escape(text)):

@@ -8,22 +8,22 @@ import torch
 
 from ambient_policy.actions import Representation
 from ambient_policy.batch import Batch
+from ambient_policy.embodiments import Embodiment
 from ambient_policy.horizons import Horizons
 from ambient_policy.networks.unet1d import UNet1d
 from ambient_policy.normalize import Affine, Normalizer
 from ambient_policy.policy import Policy, PolicySpec
 from ambient_policy.settings import ActionSettings, NetworkSettings, NoiseSettings, SolverSettings
 
+SEEN = Affine((0.0,) * 3, (1.0,) * 3)
 ABSOLUTE = PolicySpec(
     task="toy",
     task_kwargs={},
     observation_names=("goal", "x", "y"),
     action_names=("to_x", "to_y"),
     control_rate=10.0,
-    normalizer=Normalizer(
-        Affine((0.0,) * 3, (1.0,) * 3),
-        Affine.from_range([0, -4], [5, 4]),
-    ),
+    embodiments={"arm": Embodiment.whole(Normalizer(SEEN, Affine.from_range([0, -4], [5, 4])))},
+    acting="arm",
     horizons=Horizons(obs=2, pred=4, act=2),
     noise=NoiseSettings(),
     network=NetworkSettings(widths=[8, 16], embedding=8),
@@ -32,7 +32,7 @@ ABSOLUTE = PolicySpec(
 RELATIVE = replace(
     ABSOLUTE,
     actions=ActionSettings(Representation.relative, ["x", "y"]),
-    normalizer=replace(ABSOLUTE.normalizer, actions=Affine((0.0, 0.0), (2.5, 4.0))),
+    embodiments={"arm": Embodiment.whole(Normalizer(SEEN, Affine((0.0, 0.0), (2.5, 4.0))))},
 )
 DELTA = replace(RELATIVE, actions=ActionSettings(Representation.delta, ["x", "y"]))
 

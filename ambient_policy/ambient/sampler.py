@@ -11,6 +11,7 @@ everywhere come first) plus a prefix of the others by falling sigma_max.
 """
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,12 +48,21 @@ class _Band:
 
     def admitted(self, x: Sigma) -> Integers:
         """How many of the band are admitted at x: those whose key is strictly below it."""
-        return np.searchsorted(self.key, x, side="left")
+        return _search(self.key, x, "left")
 
     def find(self, mass: Sigma, admitted: Integers) -> Integers:
         """The episode, among the admitted, at which the cumulative weight passes ``mass``."""
-        place = np.searchsorted(self.mass, mass, side="right") - 1
+        place = _search(self.mass, mass, "right") - 1
         return self.episode[np.clip(place, 0, np.maximum(admitted - 1, 0))]
+
+
+def _search(rising: Sigma, values: Sigma, side: Literal["left", "right"]) -> Integers:
+    """``np.searchsorted`` in the order of the values: each search begins where memory is cached."""
+    flat = np.ravel(values)
+    order = np.argsort(flat)
+    places = np.empty(flat.shape, np.int64)
+    places[order] = np.searchsorted(rising, flat[order], side=side)
+    return places.reshape(np.shape(values))
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ def denoising_loss(
     weight: Tensor,
     mask: Tensor,
     count: Tensor | None = None,
+    present: Tensor | None = None,
 ) -> Tensor:
     """Mean over the chunk steps that count of the weighted squared error; a scalar.
 
@@ -55,7 +56,13 @@ def denoising_loss(
         mask: (B,Tp) bool, false where a step is not to be learned.
         count: of steps to divide by; None is the number that count here. Where these draws are a
             part of a batch, the number in the whole: the losses of its parts add up to its own.
+        present: (B,1,A), 1 for the dimensions that a row has and 0 for those it lacks; the error
+            of its steps is the mean over its own. None where all have all.
     """
     target = ambient_target(x_trust, x_sigma, sigma, sigma_trust)
-    error = (weight * (x0_hat - target) ** 2).mean(dim=-1)
+    square = weight * (x0_hat - target) ** 2
+    if present is None:
+        error = square.mean(dim=-1)
+    else:
+        error = (square * present).sum(dim=-1) / present.sum(dim=-1)
     return torch.where(mask, error, 0).sum() / (mask.sum() if count is None else count)

@@ -3,7 +3,7 @@
 import base64
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -21,7 +21,12 @@ from ambient_policy.evaluation.page import ArmResult, Denoising, Draws, Page
 # Okabe and Ito's colour-blind-safe set and two of Tol's; black is kept for failures.
 ARMS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999933", "#882255")
 FAILURE = "#000000"
-SOURCES = ("#5E6C7B", "#E3CE7B", "#44AA99", "#AA4499", "#332288", "#88CCEE")
+SOURCES = (
+    *("#5E6C7B", "#E3CE7B", "#44AA99", "#AA4499", "#332288", "#88CCEE"),
+    *("#CC6677", "#117733", "#D55E00", "#6699CC", "#882255", "#C4CAD1"),
+)
+# with more sources than this, a panel marks no thresholds: they would hide what they explain
+MARKED = 6
 WALL, FAINT = "#C9CFD6", "#9AA3AD"
 Figures = tuple[tuple[str, str], ...]
 
@@ -158,7 +163,7 @@ def draws(page: Page) -> Figures:
         return ()
     figure, panels = _panels(len(arms), columns=2, size=3.3, wide=1.65)
     for axes, (arm, counted) in zip(panels, arms, strict=True):
-        _draw_shares(axes, arm, counted)
+        _draw_shares(axes, arm.thresholds, arm.solver_levels, counted)
         axes.set(
             title=arm.name,
             xlabel="noise level σ [normalised action], log",
@@ -169,7 +174,35 @@ def draws(page: Page) -> Figures:
     return _shown("Share of each source among the draws at each noise level", figure)
 
 
-def _draw_shares(axes: Axes, arm: ArmResult, counted: Draws) -> None:
+def probabilities(
+    chances: Draws, thresholds: Mapping[str, tuple[float, float]], visited: Sequence[float]
+) -> Figure:
+    """P(source | sigma) as stacked bands, the levels that a solver visits above them.
+
+    Args:
+        chances: with probabilities in the place of counts.
+        thresholds: source -> (sigma_min, sigma_max) [normalised action].
+        visited: levels [normalised action].
+    """
+    figure = _figure(8.6, 5.2)
+    axes = figure.add_subplot()
+    _draw_shares(axes, thresholds, visited, chances)
+    axes.set(
+        title="Who teaches which noise level",
+        xlabel="noise level σ [normalised action], log",
+        ylabel="P(source | σ) [%]",
+        xscale="log",
+        ylim=(0, 108),
+    )
+    return figure
+
+
+def _draw_shares(
+    axes: Axes,
+    thresholds: Mapping[str, tuple[float, float]],
+    solver_levels: Sequence[float],
+    counted: Draws,
+) -> None:
     """Stacked bands, one step per level; unvisited levels stay white."""
     order = np.argsort(counted.sigma)
     counts = np.asarray(counted.counts, np.float64)[order]
@@ -181,17 +214,19 @@ def _draw_shares(axes: Axes, arm: ArmResult, counted: Draws) -> None:
         above = below + shares[:, i]
         axes.stairs(above, edges, baseline=below, fill=True, color=_source(i), label=source)
         below = above
-        _draw_thresholds(axes, source, arm.thresholds.get(source), _source(i))
-    visited = [level for level in arm.solver_levels if level > 0]
+        if len(counted.sources) <= MARKED:
+            _draw_thresholds(axes, source, thresholds.get(source))
+    visited = [level for level in solver_levels if level > 0]
     if visited:
         height = [103.5] * len(visited)
         axes.plot(visited, height, "v", color="#333", markersize=5, label="solver levels")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize=8, ncols=2, frameon=False)
+    columns = 2 if len(counted.sources) <= MARKED else 4
+    axes.legend(
+        loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize=8, ncols=columns, frameon=False
+    )
 
 
-def _draw_thresholds(
-    axes: Axes, source: str, pair: tuple[float, float] | None, colour: str
-) -> None:
+def _draw_thresholds(axes: Axes, source: str, pair: tuple[float, float] | None) -> None:
     for name, level, style in zip(("σ_min", "σ_max"), pair or (), ("--", ":"), strict=False):
         if 0 < level < math.inf:
             axes.axvline(level, color="white", linewidth=3)

@@ -15,7 +15,7 @@ Box = tuple[float, float, float, float]  # x_low, y_low, x_high, y_high [m]
 
 @dataclass(frozen=True)
 class Draws:
-    """How often each source was drawn at each level.
+    """How often each source was drawn at each level, or how likely it is to be.
 
     Attributes:
         sigma: (L,) noise levels [normalised action]. sources: their S names. counts: (L,S).
@@ -24,6 +24,35 @@ class Draws:
     sigma: Floats
     sources: tuple[str, ...]
     counts: NDArray[Any]
+
+
+Span = tuple[float, float, float]  # lowest, median and highest
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What one source of a mixture contributes, or several taken together.
+
+    Attributes:
+        name: of the source.
+        trust: what it is taken for.
+        episodes: those that teach. held_out: those kept for validation.
+        windows: one for each control step that teaches. hours: that they last, by its own rate.
+        probability: of being drawn before anyone asks which noise levels it may teach.
+        share: of all draws of the training, noise levels and thresholds considered.
+        sigma_min, sigma_max: over its episodes, weighed by their windows [normalised action].
+    """
+
+    name: str
+    trust: str
+    episodes: int
+    held_out: int
+    windows: int
+    hours: float
+    probability: float
+    share: float
+    sigma_min: Span
+    sigma_max: Span
 
 
 @dataclass(frozen=True)
@@ -51,6 +80,7 @@ class ArmResult:
         episodes: training seed -> episodes.
         paths: training seed -> episode seed -> (T+1,2) executed path [m].
         training: training seed -> rows of the log with "step" and "loss".
+        contributions: what each source of its mixture contributes.
         draws: how often each source was drawn at each level.
         thresholds: source -> (sigma_min, sigma_max) [normalised action].
         solver_levels: levels the solver visits [normalised action].
@@ -62,6 +92,7 @@ class ArmResult:
     episodes: Episodes
     paths: Mapping[int, Mapping[int, Floats]] = field(default_factory=dict)
     training: Mapping[int, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    contributions: Sequence[Contribution] = ()
     draws: Draws | None = None
     thresholds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     solver_levels: Sequence[float] = ()

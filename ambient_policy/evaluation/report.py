@@ -19,11 +19,12 @@ from ambient_policy.files import to_json, write_text, written_whole
 
 @dataclass(frozen=True)
 class Section:
-    """A heading of the page, a caption, and figures as (description, data URI)."""
+    """A heading of the page, a caption, tables under a name, figures as (description, data URI)."""
 
     title: str
     caption: str
-    figures: tuple[tuple[str, str], ...]
+    figures: tuple[tuple[str, str], ...] = ()
+    grids: tuple[tuple[str, tables.Grid], ...] = ()
 
 
 def write_report(page: Page, folder: Path, console: Console | None = None) -> Table:
@@ -138,6 +139,19 @@ def sections(page: Page, table: Table) -> list[Section]:
             figures.denoising(page),
         ),
         Section(
+            "What each source contributes",
+            "Episodes, windows and hours are those that teach. The weight of a source is its "
+            "probability before anyone asks for noise levels: at a level that not everyone may "
+            "teach, the weights of those that may are scaled up to 1. A source teaches above σ_min "
+            "or below σ_max (median [lowest, highest] where its episodes differ). The last column "
+            "is its share of the draws, over all noise levels of training.",
+            grids=tuple(
+                (arm.name, tables.contributions(arm.contributions))
+                for arm in page.arms
+                if arm.contributions
+            ),
+        ),
+        Section(
             "Who was drawn at which noise level",
             "Share of each source among the draws at a level. A source may teach above its "
             "sigma_min or below its sigma_max; triangles are the levels the solver visits: a "
@@ -151,7 +165,7 @@ def sections(page: Page, table: Table) -> list[Section]:
             figures.training_curves(page),
         ),
     ]
-    return [section for section in drawn if section.figures]
+    return [section for section in drawn if section.figures or section.grids]
 
 
 def _seeds(page: Page) -> list[str]:

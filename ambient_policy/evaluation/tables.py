@@ -1,12 +1,14 @@
 """A comparison as cells, for the terminal, for Markdown and for the page alike."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from rich.console import Console
+from rich import box
+from rich.console import Console, JustifyMethod
 from rich.table import Table as TerminalTable
 
 from ambient_policy.evaluation.comparison import Difference, Row, Table
+from ambient_policy.evaluation.page import Contribution, Span
 from ambient_policy.evaluation.statistics import Interval
 
 Grid = tuple[list[str], list[list[str]]]  # header, rows
@@ -73,6 +75,51 @@ def differences(table: Table, unit: str = "m") -> Grid:
     return ["paired difference", *columns], rows
 
 
+def contributions(rows: Sequence[Contribution]) -> Grid:
+    """What each source of a mixture contributes, and at the end their sum."""
+    columns: dict[str, Callable[[Contribution], str]] = {
+        "source": lambda row: row.name,
+        "trust": lambda row: row.trust,
+        "episodes": lambda row: _episodes(row.episodes, row.held_out),
+        "windows": lambda row: str(row.windows),
+        "hours": lambda row: number(row.hours),
+        "weight [%]": lambda row: number(100 * row.probability),
+        "σ_min": lambda row: span(row.sigma_min),
+        "σ_max": lambda row: span(row.sigma_max),
+        "draws [%]": lambda row: number(100 * row.share),
+    }
+    lines = [[cell(row) for cell in columns.values()] for row in rows]
+    return list(columns), [*lines, _total(rows)]
+
+
+def _episodes(taught: int, held_out: int) -> str:
+    return f"{taught} (+{held_out} held out)" if held_out else str(taught)
+
+
+def span(values: Span) -> str:
+    """The median, and where they differ the lowest and the highest."""
+    low, median, high = (_level(value) for value in values)
+    return median if low == high else f"{median} [{low}, {high}]"
+
+
+def _level(sigma: float) -> str:
+    return "∞" if math.isinf(sigma) else f"{sigma:.3g}"
+
+
+def _total(rows: Sequence[Contribution]) -> list[str]:
+    taught, held_out, windows, hours, weight, share = (
+        sum(getattr(row, name) for row in rows)
+        for name in ("episodes", "held_out", "windows", "hours", "probability", "share")
+    )
+    counts = _episodes(taught, held_out), str(windows), number(hours)
+    return ["all", "", *counts, _hundred(weight), "", "", _hundred(share)]
+
+
+def _hundred(share: float) -> str:
+    """In percent; what sums to 1 but for rounding is 100."""
+    return number(round(100 * share, 6))
+
+
 def print_table(table: Table, unit: str = "m", console: Console | None = None) -> None:
     """Both grids and the notes, on the terminal."""
     console = console or Console()
@@ -81,6 +128,22 @@ def print_table(table: Table, unit: str = "m", console: Console | None = None) -
             console.print(_terminal(header, rows))
     for note in table.notes:
         console.print(f"- {note}", style="dim", markup=False)
+
+
+def print_contributions(rows: Sequence[Contribution], console: Console) -> None:
+    """The table of ``contributions`` on the terminal."""
+    header, lines = contributions(rows)
+    grid = TerminalTable(box=box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
+    for i, name in enumerate(header):
+        words = (word for cell in (name, *(line[i] for line in lines)) for word in cell.split())
+        side: JustifyMethod = "right" if i > 1 else "left"
+        least = min(24, max(map(len, words)))  # no number and no usual name is broken
+        grid.add_column(_verbatim(name), justify=side, overflow="fold", min_width=least)
+    for line in lines:
+        if line is lines[-1]:
+            grid.add_section()
+        grid.add_row(*(_verbatim(cell) for cell in line))
+    console.print(grid)
 
 
 def _terminal(header: list[str], rows: list[list[str]]) -> TerminalTable:

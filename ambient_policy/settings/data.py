@@ -1,11 +1,13 @@
 """What is learned from: the world, its demonstrations, the unit of sigma."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Annotated, Any
 
 from pydantic import PlainSerializer
 
+from ambient_policy.errors import listed
 from ambient_policy.settings.checks import require
 
 # sigma [normalised action], or a mapping of one coordinate to it: {vp: 0.074}, {flow: 0.07},
@@ -22,17 +24,39 @@ class Trust(Enum):
     bounds = "bounds"  # one sigma_min and one sigma_max for all its episodes
 
 
+class Tables(Enum):
+    """Where the low-dimensional numbers of the stores are read from."""
+
+    memory = "memory"  # read and checked at the start, kept on the training device
+    disk = "disk"  # unpacked and checked when first used, then read row by row
+
+
 class NormalizerKind(Enum):
     """Where the affine maps to normalised units come from."""
 
     bounds = "bounds"  # the given low and high -> [-1, 1]; the same for any data
-    range = "range"  # the smallest and largest value of all sources' stores -> [-1, 1]
-    moments = "moments"  # mean 0 and standard deviation 1 over all sources' stores
+    range = "range"  # the smallest and largest value -> [-1, 1]
+    moments = "moments"  # to mean 0 and standard deviation 1
+    quantiles = "quantiles"  # low_quantile and high_quantile -> [-1, 1]; nothing is clipped
+
+
+class Dimensions(Enum):
+    """Whether the sources of a mixture must have the same columns."""
+
+    same = "same"  # names and units, in the same order
+    union = "union"  # each has its own; the policy's are all of them, by name
+
+
+class StatisticsOf(Enum):
+    """Whose numbers decide the normaliser of a source; sigma is in units of it."""
+
+    joint = "joint"  # of each column, all sources' that have it
+    source = "source"  # the source's own
 
 
 @dataclass
 class BoundsSettings:
-    """Smallest and largest value of each dimension, in its own unit."""
+    """Smallest and largest value of each dimension of the mixture, in its own unit."""
 
     low: list[float] = field(default_factory=list)
     high: list[float] = field(default_factory=list)
@@ -43,9 +67,45 @@ class NormalizerSettings:
     """The unit of sigma depends on this: thresholds are bound to the result's fingerprint."""
 
     kind: NormalizerKind = NormalizerKind.range
+    # whose numbers it is made of; must be said where there are several sources. Not for kind =
+    # bounds, which looks at none
+    statistics: StatisticsOf | None = None
     # used by kind = bounds only
     observations: BoundsSettings = field(default_factory=BoundsSettings)
     actions: BoundsSettings = field(default_factory=BoundsSettings)
+    # used by kind = quantiles only: the shares of the values below -1 and below 1
+    low_quantile: float = 0.01
+    high_quantile: float = 0.99
+
+    def __post_init__(self) -> None:
+        low, high = self.low_quantile, self.high_quantile
+        require(
+            0 <= low < high <= 1,
+            f"normalizer.low_quantile = {low} and normalizer.high_quantile = {high}: give two "
+            "shares from 0 to 1, the low one below the high one.",
+        )
+        require(
+            self.kind is not NormalizerKind.bounds or self.statistics is None,
+            "normalizer.statistics is given, but normalizer.kind = bounds looks at no numbers of "
+            "the sources. Leave it out, or choose kind range, quantiles or moments.",
+        )
+
+    def check_sources(self, names: Sequence[str]) -> None:
+        """Refuse several sources where nobody said whose numbers count.
+
+        Args:
+            names: of the sources.
+
+        Raises:
+            SettingsError: naming both choices.
+        """
+        require(
+            self.kind is NormalizerKind.bounds or self.statistics is not None or len(names) < 2,
+            f"normalizer.kind = {self.kind.value} with {len(names)} sources ({listed(names)}), "
+            "and normalizer.statistics is not said: choose joint (each column by the numbers of "
+            "all sources that have it) or source (each source by its own). The unit of sigma, and "
+            "so the meaning of every threshold, depends on it.",
+        )
 
 
 @dataclass
@@ -65,6 +125,8 @@ class TaskSettings:
     path_unit: str = "m"
     # control steps after which an episode is over at the latest
     max_steps: int = 300
+    # what rollouts tell the policy to do, where language says that it is told
+    instruction: str | None = None
 
     def __post_init__(self) -> None:
         require(self.max_steps >= 1, f"task.max_steps = {self.max_steps} must be at least 1.")
@@ -88,6 +150,8 @@ class SourceSettings:
     # share of those episodes that no step teaches, for training.validation; the same ones for
     # every arm and training seed
     held_out: float = 0.0
+    # of the episodes not held out, only the first so many teach; null = all
+    max_train_episodes: int | None = None
     # of diffusion_policy's stores: keys that make up the observation, and the action's
     observation_keys: list[str] = field(default_factory=lambda: ["state"])
     action_key: str = "action"

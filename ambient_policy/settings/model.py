@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 
 from ambient_policy.actions import Representation
-from ambient_policy.batch import STATE
+from ambient_policy.batch import INSTRUCTION, STATE
 from ambient_policy.diffusion.grid import Spacing, solver_grid
 from ambient_policy.diffusion.law import ContinuousLaw, Law, LawKind, UniformOverLevels
 from ambient_policy.diffusion.noise import Schedule, Sigma, ddpm_levels
@@ -23,6 +24,30 @@ class ActionSettings:
     # for relative and delta: observations that actions are counted from, one per action dimension
     # and in its unit, e.g. where the robot is now
     origin: list[str] = field(default_factory=list)
+
+
+class Language(Enum):
+    """How instructions reach the network."""
+
+    none = "none"  # not at all
+    one_hot = "one_hot"  # by their number among the texts of the sources that teach
+    embedding = "embedding"  # by the vectors of a table; texts nobody demonstrated may be said too
+
+
+@dataclass
+class LanguageSettings:
+    """Whether the policy is told what to do; what rollouts say is task.instruction."""
+
+    kind: Language = Language.none
+    # for kind = embedding: a safetensors file with one vector under each text
+    table: str | None = None
+
+    def __post_init__(self) -> None:
+        require(
+            (self.kind is Language.embedding) == (self.table is not None),
+            f"language.table = {self.table} with language.kind = {self.kind.value}: embedding "
+            "needs the safetensors file that holds a vector under each text, the other kinds none.",
+        )
 
 
 @dataclass
@@ -115,17 +140,22 @@ class NetworkSettings:
     def __post_init__(self) -> None:
         check_network(self.widths, self.embedding, self.kernel, self.groups)
 
-    def check_encoders(self, cameras: Sequence[str]) -> None:
+    def check_encoders(self, cameras: Sequence[str], told: bool = False) -> None:
         """Refuse encoders of parts that the policy does not observe.
+
+        Args:
+            cameras: it looks through.
+            told: whether it is given instructions.
 
         Raises:
             SettingsError: naming the part, and those there are.
         """
+        numbers = (STATE, INSTRUCTION) if told else (STATE,)
         for name, encoder in self.encoders.items():
-            if name not in (STATE, *cameras):
+            if name not in (*numbers, *cameras):
                 kind = "part in network.encoders (beside the state: what cameras=[...] names)"
-                raise unknown(kind, name, (STATE, *cameras))
-            encoder.check(f"network.encoders.{name}", image=name != STATE)
+                raise unknown(kind, name, (*numbers, *cameras))
+            encoder.check(f"network.encoders.{name}", image=name not in numbers)
 
 
 @dataclass

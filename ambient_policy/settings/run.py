@@ -6,21 +6,26 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from ambient_policy.actions import Representation
-from ambient_policy.batch import STATE
+from ambient_policy.batch import EMBODIMENT, INSTRUCTION, STATE
 from ambient_policy.diffusion.noise import resolve_sigma
 from ambient_policy.errors import SettingsError
 from ambient_policy.horizons import Horizons
 from ambient_policy.networks.unet1d import check_horizon
 from ambient_policy.settings.checks import require
 from ambient_policy.settings.data import (
+    Dimensions,
     NormalizerSettings,
     SourceSettings,
+    Tables,
     TaskSettings,
     Trust,
     TunedSettings,
 )
+from ambient_policy.settings.mixture import MixtureEntry, add_mixture
 from ambient_policy.settings.model import (
     ActionSettings,
+    Language,
+    LanguageSettings,
     NetworkSettings,
     NoiseSettings,
     SolverSettings,
@@ -44,11 +49,18 @@ class RunSettings:
     task: TaskSettings = field(default_factory=TaskSettings)
     tuned: TunedSettings = field(default_factory=TunedSettings)
     sources: dict[str, SourceSettings] = field(default_factory=dict)
+    # more sources, in the field's form; they join `sources`, and checked settings hold them there
+    mixture: list[MixtureEntry] = field(default_factory=list)
+    # whether the sources must have the same columns, or the policy's are the union of theirs
+    dimensions: Dimensions = Dimensions.same
+    # memory, or disk where the demonstrations are larger than it; both give the same batches
+    tables: Tables = Tables.memory
     normalizer: NormalizerSettings = field(default_factory=NormalizerSettings)
     horizons: Horizons = field(default_factory=Horizons)
     actions: ActionSettings = field(default_factory=ActionSettings)
     # cameras that the policy looks through, beside the state; every source must have them
     cameras: list[str] = field(default_factory=list)
+    language: LanguageSettings = field(default_factory=LanguageSettings)
     noise: NoiseSettings = field(default_factory=NoiseSettings)
     network: NetworkSettings = field(default_factory=NetworkSettings)
     loss: LossSettings = field(default_factory=LossSettings)
@@ -57,8 +69,11 @@ class RunSettings:
     tracking: TrackingSettings = field(default_factory=TrackingSettings)
 
     def __post_init__(self) -> None:
+        self.sources, self.mixture = add_mixture(self.sources, self.mixture), []
         check_horizon(self.horizons.pred, self.network.widths)
         self._check_cameras()
+        self._check_language()
+        self.normalizer.check_sources(list(self.sources))
         require(self.seed >= 0, f"seed = {self.seed} must not be negative.")
         self.solver.calls(self.noise)  # refuses a grid that does not fit the noise levels
         self._resolve_thresholds()
@@ -72,11 +87,21 @@ class RunSettings:
         require(bool(self.root), "root is empty; name the folder of the runs, e.g. root=runs.")
 
     def _check_cameras(self) -> None:
+        taken = (STATE, EMBODIMENT, INSTRUCTION)
         require(
-            len({STATE, *self.cameras}) == 1 + len(self.cameras),
-            f"cameras = {list(self.cameras)}: name each once, and none '{STATE}'.",
+            len({*taken, *self.cameras}) == len(taken) + len(self.cameras),
+            f"cameras = {list(self.cameras)}: name each once, and none of them {' or '.join(taken)}"
+            ": other parts of an observation are called so.",
         )
-        self.network.check_encoders(self.cameras)
+
+    def _check_language(self) -> None:
+        told = self.language.kind is not Language.none
+        self.network.check_encoders(self.cameras, told)
+        require(
+            told or self.task.instruction is None,
+            f"task.instruction = '{self.task.instruction}', but language.kind = none: the policy "
+            "is told nothing. Set language.kind=one_hot or embedding, or leave it out.",
+        )
 
     def _resolve_thresholds(self) -> None:
         """Thresholds in any coordinate become sigma, which is what is stored."""

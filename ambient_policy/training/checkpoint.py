@@ -26,8 +26,9 @@ from torch import Tensor
 from ambient_policy.errors import CheckpointError
 from ambient_policy.policy import Policy, PolicySpec
 from ambient_policy.settings import Declared, RunSettings
+from ambient_policy.spec import differences
 
-FORMAT = 2  # 1: before observations were named parts
+FORMAT = 3  # 1: before observations were named parts; 2: before embodiments
 
 
 @dataclass
@@ -237,12 +238,11 @@ def load_settings(folder: Path) -> dict[str, Any]:
 def restore(folder: Path, state: TrainingState) -> None:
     """Fill a state made from the same settings with a checkpoint's contents, in place."""
     record = _read_state(folder)
-    ours, theirs = state.policy.spec.to_json(), record["policy"]
-    other = [name for name in ours if ours[name] != theirs.get(name)]
+    other = differences(state.policy.spec.to_json(), record["policy"])
     if other:
         raise CheckpointError(
-            f"{folder} was trained with another {', '.join(other)} than this run has now (did its "
-            "data change?). Restore the data, or give this run another label=."
+            f"{folder} was trained with other values of {', '.join(other)} than this run has now "
+            "(did its data change?). Restore the data, or give this run another label=."
         )
     _load_weights(state.policy, folder / "weights.safetensors")
     _load_weights(state.average, folder / "average.safetensors")

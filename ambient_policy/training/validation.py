@@ -91,12 +91,16 @@ def validate(
 def action_error(policy: Policy, batch: Batch) -> float:
     """Root mean square of sampled minus demonstrated action, in the actions' unit.
 
-    Over windows, action dimensions, and the executed steps before the episode's end.
+    Over windows, the action dimensions that each has, and the executed steps before the episode's
+    end.
     """
     act = policy.horizons.act
     shape = (policy.noises, *batch.actions.shape)
     noise = generator(SEED, "validation chunks").standard_normal(shape, dtype=np.float32)
-    history = {name: part.cpu().numpy() for name, part in batch.observations.items()}
-    sampled = torch.from_numpy(policy.plan(history, noise)).to(batch.actions.device)
-    wrong = (sampled - batch.actions)[:, :act][~batch.is_pad[:, :act]]
+    sampled = torch.from_numpy(policy.sample(batch.observations, noise)).to(batch.actions.device)
+    present, counted = policy.mask(batch.observations), ~batch.is_pad[:, :act, None]
+    counted = counted.expand_as(sampled[:, :act])
+    if present is not None:
+        counted = counted & present.bool()
+    wrong = (sampled - batch.actions)[:, :act][counted]
     return wrong.square().mean().sqrt().item()

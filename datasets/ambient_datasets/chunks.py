@@ -1,18 +1,22 @@
-"""Chunk files that zarr would read wrongly without a word: lost ones and truncated Blosc ones.
+"""Chunk files that zarr would read wrongly without a word, or that would fill the memory.
 
-A lost chunk reads as the array's fill value, and Blosc decodes a truncated chunk to garbage. The
-tables of our own layout need neither check: their fill value is NaN, their chunks carry a checksum.
+A lost chunk reads as the array's fill value, Blosc decodes a truncated chunk to garbage, and any
+compression may unfold to more than the array declares (``packing.py``). The tables of our own
+layout need none of these checks: their fill value is NaN, their chunks carry a checksum.
 """
 
 import math
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ambient_datasets.packing import strange_codecs, wrong_size
 from ambient_datasets.reading import (
     MAX_BYTES,
     AnyArray,
@@ -22,13 +26,14 @@ from ambient_datasets.reading import (
     fault,
 )
 
-Peek = Callable[[str], tuple[bytes, int] | None]  # name -> first 16 bytes and size, None if lost
+# name -> the file from its beginning and its size [bytes]; None if it is lost
+Open = Callable[[str], tuple[BinaryIO, int] | None]
 
 
 def check_chunks(
     array: AnyArray, path: Path, key: str, ends: NDArray[np.int64] | None = None
 ) -> None:
-    """See that every chunk of an array is there, and as long as its Blosc header says.
+    """See that every chunk of an array is there, and unfolds to what the array declares.
 
     Args:
         array, path, key: the array, its store and its key in it.
@@ -37,6 +42,9 @@ def check_chunks(
     Raises:
         DataError: naming the first chunk file at fault.
     """
+    strange = strange_codecs(array)
+    if strange is not None:
+        raise fault(path, key, strange, "Write the store again, packed by Blosc or zstd.")
     size = math.prod(array.chunks) * array.dtype.itemsize
     if size > MAX_BYTES or min(array.chunks, default=0) < 1:
         raise fault(
@@ -46,7 +54,7 @@ def check_chunks(
             "are read at once",
             "Write the store again in chunks of such a size.",
         )
-    with _open_peek(path) as peek:
+    with _open_chunks(path) as open_chunk:
         for index in np.ndindex(array.cdata_shape):
             name = str(array.metadata.encode_chunk_key(index))
             row = index[0] * array.chunks[0]
@@ -54,20 +62,18 @@ def check_chunks(
                 break
             episode = None if ends is None else episode_of_row(ends, row)
             try:
-                found = peek(f"{key}/{name}")
-            except Exception as error:  # whatever an archive makes of a corrupt member
-                raise corrupt_chunk(path, key, name, f"{error}", episode) from error
-            _check_chunk(array, path, key, name, found, episode)
+                reason = _check_chunk(array, path, key, name, open_chunk, episode)
+            except (OSError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+                reason = f"{error}"  # what an archive makes of a corrupt member
+            if reason is not None:
+                raise corrupt_chunk(path, key, name, reason, episode)
 
 
 def _check_chunk(
-    array: AnyArray,
-    path: Path,
-    key: str,
-    name: str,
-    found: tuple[bytes, int] | None,
-    episode: int | None,
-) -> None:
+    array: AnyArray, path: Path, key: str, name: str, open_chunk: Open, episode: int | None
+) -> str | None:
+    """What is wrong with a chunk that is there; None where nothing is."""
+    found = open_chunk(f"{key}/{name}")
     if found is None:
         raise fault(
             path,
@@ -77,36 +83,26 @@ def _check_chunk(
             "store again with zarr's write_empty_chunks=True.",
             episode,
         )
-    header, size = found
-    told = int.from_bytes(header[12:16], "little")  # Blosc's header: compressed size in bytes
-    if _is_blosc(array) and (len(header) < 16 or told != size):
-        reason = f"{size} bytes, its Blosc header says {told}"
-        raise corrupt_chunk(path, key, name, reason, episode)
-
-
-def _is_blosc(array: AnyArray) -> bool:
-    """Whether the last codec of the chunks is Blosc, of zarr v2 or v3."""
-    return any("blosc" in type(codec).__name__.lower() for codec in array.compressors[-1:])
+    with found[0] as file:
+        return wrong_size(array, file, found[1])
 
 
 @contextmanager
-def _open_peek(path: Path) -> Iterator[Peek]:
-    """A look at the beginning of any file in a zarr folder or .zip."""
+def _open_chunks(path: Path) -> Iterator[Open]:
+    """Opens any file in a zarr folder or .zip."""
     if path.is_dir():
-        yield lambda name: _peek_file(path / name)
+        yield lambda name: _open_file(path / name)
         return
     with zipfile.ZipFile(path) as archive:
         names = frozenset(archive.namelist())
-        yield lambda name: _peek_member(archive, name) if name in names else None
+        yield lambda name: _open_member(archive, name) if name in names else None
 
 
-def _peek_file(path: Path) -> tuple[bytes, int] | None:
+def _open_file(path: Path) -> tuple[BinaryIO, int] | None:
     if not path.is_file():
         return None
-    with path.open("rb") as file:
-        return file.read(16), path.stat().st_size
+    return path.open("rb"), path.stat().st_size
 
 
-def _peek_member(archive: zipfile.ZipFile, name: str) -> tuple[bytes, int]:
-    with archive.open(name) as file:
-        return file.read(16), archive.getinfo(name).file_size
+def _open_member(archive: zipfile.ZipFile, name: str) -> tuple[BinaryIO, int]:
+    return cast(BinaryIO, archive.open(name)), archive.getinfo(name).file_size

@@ -5,24 +5,30 @@ commit, so the number stored says which comes next. One episode lies in memory a
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ambient_datasets.demonstrations import Demonstrations, Request
+from ambient_datasets.columns import unused
+from ambient_datasets.demonstrations import Demonstrations
 from ambient_datasets.formats import open_demonstrations
 from ambient_datasets.layout import find_cameras, read_attributes
 from ambient_datasets.reading import open_group
+from ambient_datasets.recipe import Recipe, follow
+from ambient_datasets.shards import CONVERTED, Origin, fill_in_parts, forget_parts
 from ambient_datasets.store import JSON, Appender, Attributes, Episode, create_store, update_extra
+from ambient_datasets.workers import Jobs, check_workers
 from ambient_policy.errors import DataError, SettingsError
 from ambient_policy.files import held_alone
 
-# entries of the store's attribute extra: what was asked of which file, and which episodes not
-CONVERTED, LEFT_OUT = "converted", "left_out"
+# entry of the store's attribute extra: the episodes that were not asked for
+LEFT_OUT = "left_out"
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class Conversion:
         attributes: of the store.
         cameras: of the store, by name.
         instructions: distinct texts.
+        left: what was not taken: keys of the source in the format's own names, and columns.
     """
 
     out: Path
@@ -48,6 +55,7 @@ class Conversion:
     attributes: Attributes
     cameras: tuple[str, ...]
     instructions: int
+    left: tuple[str, ...]
 
     def __str__(self) -> str:
         rate = self.attributes.control_rate
@@ -60,7 +68,7 @@ class Conversion:
             f"action: {_columns(self.attributes, 'action')}\n"
             f"cameras: {', '.join(self.cameras) or 'none'}; "
             f"instructions: {self.instructions or 'none'}\n"
-            "Everything else in the source was left there."
+            f"left in the source: {', '.join(self.left) or 'nothing that is there at every step'}"
         )
 
 
@@ -73,10 +81,12 @@ def convert(
     path: str | Path,
     kind: str,
     out: str | Path,
-    request: Request,
+    recipe: Recipe,
     *,
     max_episodes: int | None = None,
     leave_out: Sequence[int] = (),
+    workers: int = 1,
+    jobs: Jobs = Jobs.local,
     progress: bool = True,
 ) -> Conversion:
     """Fill the store at ``out`` with the episodes of a source, in their order.
@@ -84,22 +94,26 @@ def convert(
     Args:
         path: the source, as its format has it.
         kind: its format, one of ``formats.FORMATS``.
-        out: a new store, or one begun with the same source and request.
-        request: what to take, and what it means.
+        out: a new store, or one begun with the same source and recipe.
+        recipe: what to take, what it means, and what to do with it.
         max_episodes: to hold in the end; None takes all.
         leave_out: numbers of episodes of the source not to take.
+        workers: how many convert at once; the store is the same.
+        jobs: where they are; a single local one is this process.
         progress: show a bar.
 
     Raises:
-        SettingsError: for an unknown format or numbers that make no sense, or while another
-            process fills the same store.
+        SettingsError: for an unknown format or numbers that make no sense, while another process
+            fills the same store, or as ``open_workers``.
         DataError: naming file and place; if another conversion lies at ``out``. Episodes before a
             faulty one stay stored.
     """
     out = Path(out)
-    source = open_demonstrations(kind, path, request)
+    check_workers(workers)
+    reader = open_demonstrations(kind, path, recipe)
+    source = follow(Path(path), reader, recipe)
     chosen = _choose(len(source), max_episodes, leave_out)
-    extra = _extra(path, kind, request, len(source), leave_out)
+    extra = _extra(path, kind, recipe, len(source), leave_out)
     if not out.exists():
         # a request that no episode answers is refused before there is a store bound to it
         _read_episode(source, chosen[0], 0, out)
@@ -109,8 +123,18 @@ def convert(
         _check_same(out, source, extra)
         _check_order(out, appender.episodes, chosen, _choose(len(source), None, _left_out(out)))
         update_extra(out, **{LEFT_OUT: extra[LEFT_OUT]})
-        for i in _tracked(chosen[appender.episodes :], appender.episodes, kind, progress):
-            appender.append(_read_episode(source, i, appender.episodes, out))
+        with _bar(f"convert {kind}", appender.episodes, len(chosen), progress) as told:
+            if workers == 1 and jobs is Jobs.local:
+                for i in chosen[appender.episodes :]:
+                    appender.append(_read_episode(source, i, appender.episodes, out))
+                    told(1)
+            else:
+                origin, span = Origin(Path(path).absolute(), kind, recipe), len(source)
+                span = span if max_episodes is None else min(span, max_episodes)
+                left = chosen[appender.episodes :]
+                fill_in_parts(out.absolute(), origin, left, span, workers, jobs, told)
+                appender = Appender(out)
+        forget_parts(out)
     named = len({*leave_out})
     cameras = tuple(source.cameras)
     return Conversion(
@@ -122,6 +146,7 @@ def convert(
         source.attributes,
         cameras,
         appender.instructions,
+        _left(reader, recipe),
     )
 
 
@@ -141,12 +166,27 @@ def _choose(episodes: int, most: int | None, leave_out: Sequence[int]) -> list[i
 
 
 def _extra(
-    path: str | Path, kind: str, request: Request, episodes: int, leave_out: Sequence[int]
+    path: str | Path, kind: str, recipe: Recipe, episodes: int, leave_out: Sequence[int]
 ) -> dict[str, JSON]:
     """What makes a conversion this one and no other; and the episodes named to be left."""
     asked = {"path": str(Path(path).resolve()), "format": kind, "episodes": episodes}
-    origin = json.loads(json.dumps({**asked, **asdict(request)}))
+    origin = json.loads(json.dumps({**asked, **recipe.record()}))
     return {CONVERTED: origin, LEFT_OUT: cast(JSON, sorted({*leave_out}))}
+
+
+def _left(reader: Demonstrations, recipe: Recipe) -> tuple[str, ...]:
+    """What the recipe does not take: keys, and columns of keys; "states[1:8]" takes some."""
+    asked = {*recipe.state, *recipe.action, *recipe.cameras.values()}
+    parts: dict[str, list[str]] = {}
+    for key in sorted(asked):
+        name, bracket, columns = key.partition("[")
+        parts.setdefault(name, []).append(bracket + columns)
+    keys = [
+        f"{key} but for {', '.join(parts[key])}" if key in parts else key
+        for key in reader.keys
+        if key not in asked
+    ]
+    return (*keys, *unused(reader.attributes, recipe.observation_columns, recipe.action_columns))
 
 
 def _create(out: Path, source: Demonstrations, extra: dict[str, JSON]) -> None:
@@ -217,12 +257,11 @@ def _read_episode(source: Demonstrations, i: int, held: int, out: Path) -> Episo
         ) from error
 
 
-def _tracked(episodes: Sequence[int], done: int, kind: str, progress: bool) -> Iterator[int]:
-    """The episodes, with a bar."""
+@contextmanager
+def _bar(words: str, done: int, total: int, progress: bool) -> Iterator[Callable[[int], None]]:
+    """A bar of episodes; what it gives is called with how many more are done."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     console = Console(stderr=True, quiet=not progress)
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=not progress) as bar:
-        task = bar.add_task(f"convert {kind}", total=done + len(episodes), completed=done)
-        for episode in episodes:
-            yield episode
-            bar.advance(task)
+        task = bar.add_task(words, total=total, completed=done)
+        yield partial(bar.advance, task)

@@ -1,7 +1,7 @@
 """Demonstrations in formats of others: what is asked of a file, and what a reader hands over."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +13,8 @@ UNKNOWN = "unknown"  # the unit of a number of which neither file nor caller say
 
 # One frame larger than this is taken for an attack on the memory, not for a picture [px].
 MAX_PIXELS = 4096 * 4096
+# Likewise all frames of one episode, decoded; they lie in memory together [bytes].
+MAX_FRAMES = 3 * 2**30
 
 
 class Demonstrations(Protocol):
@@ -28,6 +30,14 @@ class Demonstrations(Protocol):
         """(H,W,3) [px] of each camera by our name for it."""
         ...
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What the source has at every step, asked for or not, in the format's own names.
+
+        Where the instruction is such a key, it is not among them: it is kept in any case.
+        """
+        ...
+
     def __len__(self) -> int:
         """Episodes."""
         ...
@@ -39,6 +49,44 @@ class Demonstrations(Protocol):
             DataError: naming file and place.
         """
         ...
+
+
+@dataclass(frozen=True, eq=False)
+class Changed:
+    """Demonstrations of which every episode is changed as it is read.
+
+    Attributes:
+        path: of the source, for messages.
+        source: what is changed.
+        attributes, cameras: of what comes out.
+        change: of an episode; what it refuses is told with file and number.
+    """
+
+    path: Path
+    source: Demonstrations
+    attributes: Attributes
+    cameras: Mapping[str, tuple[int, int, int]]
+    change: Callable[[Episode], Episode] = field(repr=False)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Those of the source."""
+        return self.source.keys
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def episode(self, i: int) -> Episode:
+        """Episode i of 0 to len - 1, changed.
+
+        Raises:
+            DataError: naming file, episode and place.
+        """
+        episode = self.source.episode(i)
+        try:
+            return self.change(episode)
+        except DataError as error:
+            raise DataError(f"{self.path}: episode {i}: {error}") from error
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,6 @@
-"""The frames of a camera, unpacked once to a plain file that is mapped into memory.
+"""The frames of a camera, unpacked once to a plain file (``unpacked.py``) and read by row."""
 
-Training reads frames in random order, and a compressed chunk costs all of its frames to yield one.
-So the first reading unpacks the array, block by block, to one uncompressed uint8 file; a frame then
-costs its own bytes, and no more of the data lies in memory than is read. Processes that start
-together unpack it once: one does, the others wait. The files lie in
-$XDG_CACHE_HOME/ambient_policy/frames (else ~/.cache/...), named after the array and the state of
-its chunks: a store that grew is unpacked anew. They may be deleted at any time.
-"""
-
-import hashlib
-import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambient_datasets.chunks import check_chunks
+from ambient_datasets.joined import rows_by_part
 from ambient_datasets.reading import (
     AnyArray,
     check_length,
@@ -29,7 +21,7 @@ from ambient_datasets.reading import (
     open_group,
     read_block,
 )
-from ambient_policy.files import make_once
+from ambient_datasets.unpacked import Unpacked
 
 Pixels = NDArray[np.uint8]
 
@@ -58,31 +50,27 @@ class Frames:
         """(...) rows -> (...,H,W,3) uint8.
 
         Raises:
-            DataError: at the first reading, if a chunk is lost or corrupt, or a value is no byte.
+            DataError: at the first reading, if a chunk is lost or corrupt, or a value is no byte;
+                if there is no such row.
             CheckpointError: if the unpacked file cannot be written.
         """
-        frames: Pixels = self._unpacked[rows]
+        frames: Pixels = self._unpacked.read(rows)
         return frames
 
     @cached_property
-    def _unpacked(self) -> Pixels:
-        file = _cache_folder() / f"{_digest(self)}.npy"
-        make_once(file, self._unpack)
-        unpacked: Pixels = np.load(file, mmap_mode="r", allow_pickle=False)
-        return unpacked
+    def _unpacked(self) -> Unpacked:
+        shape, dtype = (len(self), *self.shape), np.dtype(np.uint8)
+        return Unpacked(self.path, (self.key,), shape, dtype, self._blocks, "frames")
 
-    def _unpack(self, file: Path) -> None:
-        """As a stream of bytes: a full disk under a memory map is no error but a SIGBUS."""
-        ends, rows = self.episode_ends, len(self)
-        header = {"descr": "|u1", "fortran_order": False, "shape": (rows, *self.shape)}
-        with open_group(self.path) as group, file.open("wb") as target:
+    def _blocks(self) -> Iterator[Pixels]:
+        """All frames in order, those of a chunk at a time."""
+        with open_group(self.path) as group:
             array = find_array(group, self.path, self.key)
-            check_chunks(array, self.path, self.key, ends)
-            np.lib.format.write_array_header_1_0(target, header)
-            for first in range(0, rows, array.chunks[0]):
-                stop = min(first + array.chunks[0], rows)
-                block = read_block(array, self.path, self.key, first, stop, ends)
-                target.write(to_bytes(block, self, first).tobytes())
+            check_chunks(array, self.path, self.key, self.episode_ends)
+            for first in range(0, len(self), array.chunks[0]):
+                stop = min(first + array.chunks[0], len(self))
+                block = read_block(array, self.path, self.key, first, stop, self.episode_ends)
+                yield to_bytes(block, self, first)
 
 
 def to_bytes(block: NDArray[Any], frames: Frames, first: int) -> Pixels:
@@ -131,11 +119,10 @@ class JoinedFrames:
 
     def read(self, rows: NDArray[np.int64]) -> Pixels:
         """(...) rows -> (...,H,W,3) uint8; errors as of ``Frames.read``."""
-        part = np.searchsorted(self.firsts, rows, side="right") - 1
-        frames = np.empty((*rows.shape, *self.shape), np.uint8)
-        for i in np.unique(part):
-            frames[part == i] = self.parts[i].read(rows[part == i] - self.firsts[i])
-        return frames
+        frames = np.empty((rows.size, *self.shape), np.uint8)
+        for i, places, inside in rows_by_part(rows.reshape(-1), self.firsts):
+            frames[places] = self.parts[i].read(inside)
+        return frames.reshape(*rows.shape, *self.shape)
 
 
 def open_frames(
@@ -166,25 +153,3 @@ def open_frames(
 
 def _is_float(array: AnyArray) -> bool:
     return bool(array.dtype.kind == "f")
-
-
-def _cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "ambient_policy" / "frames"
-
-
-def _digest(frames: Frames) -> str:
-    """32 hexadecimal digits of where the frames are and when each of their files was written."""
-    digest = hashlib.sha256(f"{frames.path.resolve()} {frames.key} {len(frames)}".encode())
-    for file in _files(frames):
-        status = file.stat()
-        digest.update(f" {file} {status.st_size} {status.st_mtime_ns}".encode())
-    return digest.hexdigest()[:32]
-
-
-def _files(frames: Frames) -> list[Path]:
-    """The files the frames lie in: those of their array, or the one .zip."""
-    path = frames.path.resolve()
-    if path.is_file():
-        return [path]
-    return sorted(file for file in (path / frames.key).rglob("*") if file.is_file())

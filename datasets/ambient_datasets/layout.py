@@ -101,11 +101,29 @@ def read_attributes(group: zarr.Group, path: Path) -> tuple[Attributes, dict[str
 
 
 def read_ends(group: zarr.Group, path: Path) -> tuple[NDArray[np.int64], bool]:
-    """The committed ends (E,), and whether an episode is in flight (one trailing -1)."""
+    """The committed ends (E,), and whether episodes are in flight (from the one -1 on)."""
     array = find_array(group, path, ENDS)
     ends = read_rows(array, path, ENDS, array.shape[0])
-    unfinished = ends.ndim == 1 and len(ends) > 0 and ends[-1] == -1
-    return check_ends(ends[:-1] if unfinished else ends, path, ENDS), unfinished
+    holes = np.flatnonzero(ends == -1)
+    unfinished = ends.ndim == 1 and len(holes) == 1  # several: a chunk file is lost
+    return check_ends(ends[: holes[0]] if unfinished else ends, path, ENDS), unfinished
+
+
+def lengthened(array: AnyArray, rows: int) -> AnyArray:
+    """The array as if it had so many rows: what is written beyond its end nobody sees yet."""
+    metadata: Any = array.metadata
+    longer = metadata.update_shape((rows, *array.shape[1:]))
+    return zarr.Array(zarr.AsyncArray(longer, array.store_path, array.config))
+
+
+def forget_ends(array: AnyArray, path: Path, episodes: int) -> None:
+    """Undo what a killed writer prepared after so many episodes: it would show when others come."""
+    array.resize((episodes + 1,))
+    size = array.chunks[0]
+    chunk = episodes // size
+    lengthened(array, (chunk + 1) * size)[episodes:] = -1
+    while (file := path / ENDS / array.metadata.encode_chunk_key((chunk := chunk + 1,))).exists():
+        file.unlink()
 
 
 def read_instructions(

@@ -1,99 +1,178 @@
-"""The normaliser that the settings ask for, fitted on what the network will learn.
+"""The normalisers that the settings ask for, fitted on what the network will learn.
 
 Absolute actions are fitted as they lie in the stores, one value for each control step. Relative
 and delta actions exist only within windows: they are fitted over the chunks of all windows, block
 by block, so that memory does not grow with the data.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ambient_datasets.store import Store
-from ambient_policy.actions import Representation, origin_columns, represent
+from ambient_datasets.statistics import Statistics, store_statistics
+from ambient_datasets.store import Attributes, Store
+from ambient_policy.actions import Representation, origin_columns, own_origin_columns, represent
+from ambient_policy.errors import DataError
 from ambient_policy.horizons import Horizons
 from ambient_policy.normalize import Affine, Normalizer, check_bounds
 from ambient_policy.settings import (
     ActionSettings,
-    BoundsSettings,
     NormalizerKind,
     NormalizerSettings,
+    StatisticsOf,
 )
 
 BLOCK = 65536  # windows at a time
-Table = NDArray[np.floating[Any]]
+Columns = Mapping[str, tuple[str, ...]]  # the names of each source's own, by its name
 
 
-def build_normalizer(
+def build_normalizers(
     settings: NormalizerSettings,
-    stores: Sequence[Store],
+    stores: Mapping[str, Store],
+    whole: Attributes,
     horizons: Horizons,
     actions: ActionSettings,
-) -> Normalizer:
-    """The maps of observations and represented actions, over all episodes of all stores.
+) -> dict[str, Normalizer]:
+    """The maps of each source's own observations and represented actions, over all its episodes.
 
     Bounds of relative and delta actions are a unit: half their width, around 0.
 
+    Args:
+        settings: which maps.
+        stores: by the name of their source.
+        whole: the columns of all together, in their order: bounds and origins are given for them.
+        horizons: of the windows, for represented actions.
+        actions: how they are represented.
+
     Raises:
-        SettingsError: for bounds or an origin that do not fit the data.
+        SettingsError: for bounds or an origin that do not fit the data, or if it is not said whose
+            statistics count.
+        DataError: for a column whose quantiles make no map.
     """
-    observations = np.concatenate([store.observations() for store in stores])
-    seen = _affine(settings.kind, settings.observations, [observations], "observations")
-    if actions.representation is Representation.absolute:
-        commanded = np.concatenate([store.actions() for store in stores])
-        return Normalizer(seen, _affine(settings.kind, settings.actions, [commanded], "actions"))
-    learned = _Chunks(stores, horizons, actions)
-    unit = _affine(settings.kind, settings.actions, learned, "actions")
+    settings.check_sources(list(stores))
+    origins = _origins(actions, stores, whole)
+    own = [
+        {name: getattr(store.attributes, part) for name, store in stores.items()}
+        for part in ("observation_names", "action_names")
+    ]
     if settings.kind is NormalizerKind.bounds:
-        unit = Affine((0.0,) * len(unit.scale), unit.scale)
-    return Normalizer(seen, unit, actions.representation)
-
-
-class _Chunks:
-    """Represented actions of every window, (n Tp, A) at a time; iterable again and again."""
-
-    def __init__(self, stores: Sequence[Store], horizons: Horizons, actions: ActionSettings):
-        self._stores, self._horizons, self._actions = stores, horizons, actions
-
-    def __iter__(self) -> Iterator[Table]:
-        for store in self._stores:
-            for first in range(0, len(store.actions()), BLOCK):
-                yield self._block(store, first)
-
-    def _block(self, store: Store, first: int) -> Table:
-        kind, names = self._actions.representation, store.attributes
-        columns = origin_columns(
-            kind, self._actions.origin, names.observation_names, names.action_names
+        seen = _given(settings, "observations", whole.observation_names, own[0])
+        learned = _given(settings, "actions", whole.action_names, own[1])
+        if actions.representation is not Representation.absolute:
+            learned = {name: Affine((0.0,) * len(a.scale), a.scale) for name, a in learned.items()}
+    else:
+        statistics = {
+            name: _statistics(store, origins[name], horizons, actions.representation)
+            for name, store in stores.items()
+        }
+        seen, learned = (
+            _fitted(settings, {name: pair[i] for name, pair in statistics.items()}, own[i])
+            for i in (0, 1)
         )
-        t = np.arange(first, min(first + BLOCK, len(store.actions())))
+    return {name: Normalizer(seen[name], learned[name], actions.representation) for name in stores}
+
+
+def _origins(
+    actions: ActionSettings, stores: Mapping[str, Store], whole: Attributes
+) -> dict[str, list[int]]:
+    """Among each source's own observations, what its own actions are counted from."""
+    kind, origin = actions.representation, actions.origin
+    origin_columns(kind, origin, whole.observation_names, whole.action_names)
+    return {
+        name: own_origin_columns(
+            kind,
+            origin,
+            whole.action_names,
+            store.attributes.observation_names,
+            store.attributes.action_names,
+            name,
+        )
+        for name, store in stores.items()
+    }
+
+
+def _statistics(
+    store: Store, origin: list[int], horizons: Horizons, kind: Representation
+) -> tuple[Statistics, Statistics]:
+    """Of a store's observations and represented actions."""
+    if not len(store):
+        raise DataError(f"{store.path}: no episodes yet. Collect some first.")
+    observations, actions = store_statistics(store)
+    if kind is Representation.absolute:
+        return observations, actions
+    return observations, Statistics.of_blocks(_chunks(store, origin, horizons, kind))
+
+
+def _chunks(
+    store: Store, origin: list[int], horizons: Horizons, kind: Representation
+) -> Iterator[NDArray[np.float32]]:
+    """Represented actions of every window, (n Tp, A) at a time."""
+    observations, actions = store.observation_table, store.action_table
+    for first in range(0, actions.shape[0], BLOCK):
+        t = np.arange(first, min(first + BLOCK, actions.shape[0]))
         last = store.episode_ends[np.searchsorted(store.episode_ends, t, side="right")] - 1
-        rows = np.minimum(t[:, None] + self._horizons.predicted, last[:, None])
-        origin = torch.from_numpy(store.observations()[t[:, None], columns][:, None])
-        chunks = represent(kind, torch.from_numpy(store.actions()[rows]), origin)
-        return chunks.flatten(0, 1).numpy()
+        rows = np.minimum(t[:, None] + horizons.predicted, last[:, None])
+        here = torch.from_numpy(observations.read(t)[:, None, origin])
+        yield represent(kind, torch.from_numpy(actions.read(rows)), here).flatten(0, 1).numpy()
 
 
-def _affine(
-    kind: NormalizerKind, bounds: BoundsSettings, blocks: Iterable[Table], name: str
-) -> Affine:
-    if kind is NormalizerKind.bounds:
-        dimensions = next(iter(blocks)).shape[1]
-        check_bounds(bounds.low, bounds.high, dimensions, name)
-        return Affine.from_range(bounds.low, bounds.high)
-    low = np.min([block.min(axis=0) for block in blocks], axis=0)
-    high = np.max([block.max(axis=0) for block in blocks], axis=0)
-    if kind is NormalizerKind.range:
+def _given(
+    settings: NormalizerSettings, part: str, whole: Sequence[str], own: Columns
+) -> dict[str, Affine]:
+    """Of each source the bounds of its own columns."""
+    bounds = settings.actions if part == "actions" else settings.observations
+    check_bounds(bounds.low, bounds.high, whole, part)
+    unit = Affine.from_range(bounds.low, bounds.high)
+    position = {name: i for i, name in enumerate(whole)}
+    return {name: unit.take([position[c] for c in columns]) for name, columns in own.items()}
+
+
+def _fitted(
+    settings: NormalizerSettings, statistics: Mapping[str, Statistics], own: Columns
+) -> dict[str, Affine]:
+    """Of each source the map that its own, or everyone's, numbers make of its own columns."""
+    if settings.statistics is StatisticsOf.source:
+        return {name: _affine(settings, statistics[name], own[name]) for name in own}
+    alike: dict[tuple[str, ...], Statistics] = {}  # merged whole where the columns are the same
+    for name, columns in own.items():
+        known = alike.get(columns)
+        alike[columns] = statistics[name] if known is None else known.merge(statistics[name])
+    if len(alike) == 1:
+        ((columns, merged),) = alike.items()
+        return dict.fromkeys(own, _affine(settings, merged, columns))
+    maps = {c: _affine(settings, _of_column(alike, c), [c]) for group in alike for c in group}
+    return {name: _side_by_side([maps[c] for c in columns]) for name, columns in own.items()}
+
+
+def _of_column(groups: Mapping[tuple[str, ...], Statistics], column: str) -> Statistics:
+    """Merged over all that have it."""
+    parts = (s.take([names.index(column)]) for names, s in groups.items() if column in names)
+    return reduce(Statistics.merge, parts)
+
+
+def _side_by_side(maps: Sequence[Affine]) -> Affine:
+    return Affine(
+        tuple(number for each in maps for number in each.center),
+        tuple(number for each in maps for number in each.scale),
+    )
+
+
+def _affine(settings: NormalizerSettings, statistics: Statistics, names: Sequence[str]) -> Affine:
+    if settings.kind is NormalizerKind.moments:
+        return Affine.from_moments(statistics.mean, statistics.deviation)
+    low, high = statistics.low.tolist(), statistics.high.tolist()
+    if settings.kind is NormalizerKind.range:
         return Affine.from_range(low, high)
-    mean, deviation = _moments(blocks)
-    return Affine.from_moments(mean, np.where(low < high, deviation, 0.0))
-
-
-def _moments(blocks: Iterable[Table]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation in two passes: the second measures around the first's mean."""
-    count = sum(len(block) for block in blocks)
-    mean = np.sum([block.sum(axis=0, dtype=np.float64) for block in blocks], axis=0) / count
-    square = np.sum([((block - mean) ** 2).sum(axis=0) for block in blocks], axis=0) / count
-    return mean, np.sqrt(square)
+    shares = settings.low_quantile, settings.high_quantile
+    below, above = (statistics.quantile(share).tolist() for share in shares)
+    for i, name in enumerate(names):
+        if below[i] == above[i] and low[i] < high[i]:
+            raise DataError(
+                f"normalizer.kind = quantiles: of '{name}' the quantiles {shares[0]} and "
+                f"{shares[1]} are both {below[i]:g}, though its values go from {low[i]:g} to "
+                f"{high[i]:g}: they make no unit. Choose normalizer.kind=range, or other quantiles."
+            )
+    return Affine.from_range(below, above)

@@ -21,6 +21,8 @@ from ambient_policy.errors import DataError
 
 # bytes of one chunk, or one file of an archive, unpacked; more is an attack on the memory
 MAX_BYTES = 2**30
+MAX_METADATA = 2**24  # of one metadata file
+METADATA = (".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json")
 
 StrPath = str | os.PathLike[str]
 AnyArray = zarr.Array[Any]
@@ -47,9 +49,13 @@ def open_group(path: Path) -> Iterator[zarr.Group]:
     try:
         if path.is_file():
             _check_members(path)
+        else:
+            _check_metadata(path, "")
         source = ZipStore(path, mode="r") if path.is_file() else None
         group = zarr.open_group(source if source is not None else str(path), mode="r")
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except DataError:
+        raise
+    except Exception as error:  # zarr and zipfile raise whatever they like
         raise DataError(
             f"{path}: not a zarr group ({type(error).__name__}: {error}). Give a zarr folder or "
             ".zarr.zip file (zarr v2 or v3) whose top level holds data/ and meta/."
@@ -65,17 +71,31 @@ def _check_members(path: Path) -> None:
     """Refuse an archive with a file that is too large to unpack into memory."""
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
-            if member.file_size > MAX_BYTES:
+            described = member.filename.rpartition("/")[2] in METADATA
+            most = MAX_METADATA if described else MAX_BYTES
+            if member.file_size > most:
                 raise DataError(
-                    f"{path}: {member.filename}: {member.file_size} bytes unpacked, and files of an"
-                    f" archive may have {MAX_BYTES}. Write the store again in smaller chunks."
+                    f"{path}: {member.filename}: {member.file_size} bytes unpacked, and such a file"
+                    f" of an archive may have {most}. Write the store again in smaller chunks."
                 )
 
 
+def _check_metadata(path: Path, key: str) -> None:
+    """Refuse what zarr would read for ever or into all memory: pipes, devices, giant files."""
+    for name in METADATA:
+        file = path / key / name
+        if not os.path.lexists(file):
+            continue
+        if not file.is_file() or file.stat().st_size > MAX_METADATA:
+            raise DataError(
+                f"{file}: no plain file of at most {MAX_METADATA} bytes. Restore it from a copy."
+            )
+
+
 def _list_arrays(group: zarr.Group) -> str:
-    """Every array of the store, for a message."""
+    """The arrays of the store, for a message; a link may lead round in circles."""
     try:
-        members = group.members(max_depth=None)
+        members = group.members(max_depth=2)
     except Exception as error:  # broken metadata elsewhere in the store must not hide this fault
         return f"what cannot be listed ({error})"
     names = sorted(name for name, node in members if isinstance(node, zarr.Array))
@@ -89,7 +109,11 @@ def find_array(group: zarr.Group, path: Path, key: str) -> AnyArray:
         DataError: if it is missing (lists what is there), not an array, or its metadata is broken.
     """
     try:
+        if path.is_dir():
+            _check_metadata(path, key)
         node = group.get(key)
+    except DataError:
+        raise
     except Exception as error:  # whatever zarr makes of a broken metadata file
         raise fault(
             path,
@@ -139,7 +163,7 @@ def read_block(
     stop: int,
     ends: NDArray[np.int64] | None = None,
 ) -> NDArray[Any]:
-    """The rows of an array from ``first`` to before ``stop``; first is the first of a chunk.
+    """The rows of an array from ``first`` to before ``stop``.
 
     Raises:
         DataError: if a chunk is corrupt, naming its file and (with ``ends``) the first episode.
@@ -160,7 +184,7 @@ def read_block(
 def _find_corrupt_chunk(array: AnyArray, first: int, stop: int) -> tuple[int, Exception | None]:
     """Index along axis 0 of the first chunk that cannot be decoded, and why."""
     size = array.chunks[0]
-    for start in range(first, stop, size):
+    for start in range(first - first % size, stop, size):
         try:
             array[start : min(start + size, stop)]
         except Exception as error:
@@ -223,7 +247,7 @@ def check_ends(ends: NDArray[Any], path: Path, key: str) -> NDArray[np.int64]:
     return ends
 
 
-def read_table(
+def check_table(
     array: AnyArray,
     path: Path,
     key: str,
@@ -232,8 +256,8 @@ def read_table(
     *,
     unfinished: bool = False,
     flatten: bool = False,
-) -> NDArray[np.float32]:
-    """The committed rows of ``data/<key>``, read whole and checked.
+) -> None:
+    """Refuse a ``data/<key>`` that is no table of floats with a row for each step; reads none.
 
     Args:
         array: the zarr array.
@@ -243,8 +267,8 @@ def read_table(
         unfinished: an episode is in flight, so further rows than the ends tell of are expected.
         flatten: let further axes, e.g. of keypoints (N,9,2), become columns.
 
-    Returns:
-        (N,D) float32, finite.
+    Raises:
+        DataError: naming file, key, episode and remedy.
     """
     if not (array.ndim == 2 or (flatten and array.ndim > 2)) or array.dtype.kind != "f":
         raise fault(
@@ -261,12 +285,30 @@ def read_table(
             f"{width} columns, but {len(names)} names ({', '.join(names)})",
             "Name every column, in order.",
         )
-    rows = check_length(array, path, key, ends, unfinished=unfinished)
-    raw = read_rows(array, path, key, rows, ends).reshape(rows, width)
+    check_length(array, path, key, ends, unfinished=unfinished)
+
+
+def read_table(
+    array: AnyArray,
+    path: Path,
+    key: str,
+    first: int,
+    stop: int,
+    ends: NDArray[np.int64],
+    names: Sequence[str] | None = None,
+) -> NDArray[np.float32]:
+    """Rows ``first`` to before ``stop`` of an array that ``check_table`` has seen.
+
+    Returns:
+        (stop - first, D) float32, finite.
+
+    Raises:
+        DataError: naming file, key, episode and remedy.
+    """
+    raw = read_block(array, path, key, first, stop, ends)
     with np.errstate(over="ignore"):
-        table: NDArray[np.float32] = raw.astype(np.float32)
-    _check_finite(array, path, key, table, ends, names)
-    table.setflags(write=False)
+        table: NDArray[np.float32] = raw.reshape(stop - first, -1).astype(np.float32)
+    _check_finite(array, path, key, table, first, ends, names)
     return table
 
 
@@ -301,23 +343,25 @@ def _check_finite(
     path: Path,
     key: str,
     table: NDArray[np.float32],
+    first: int,
     ends: NDArray[np.int64],
     names: Sequence[str] | None,
 ) -> None:
+    """Of rows first, first + 1, .. of the array."""
     bad = ~np.isfinite(table)
     if not bad.any():
         return
-    row = int(np.argmax(bad.any(axis=1)))
-    column = int(np.argmax(bad[row]))
+    place = int(np.argmax(bad.any(axis=1)))
+    row, column = first + place, int(np.argmax(bad[place]))
     episode = episode_of_row(ends, row)
     step = row - (int(ends[episode - 1]) if episode else 0)
     name = names[column] if names is not None else column
+    file = _chunk_file(array, row // array.chunks[0])
     raise fault(
         path,
         key,
-        f"step {step}, dimension '{name}' is {table[row, column]}, and every number must be finite "
-        f"(a whole chunk of NaN means that its file '{_chunk_file(array, row // array.chunks[0])}'"
-        " is lost)",
+        f"step {step}, dimension '{name}' is {table[place, column]}, and every number must be "
+        f"finite (a whole chunk of NaN means that its file '{file}' is lost)",
         "Restore the file from a copy, or leave that episode out and write the store again.",
         episode,
     )

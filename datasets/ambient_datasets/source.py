@@ -26,7 +26,8 @@ class Source:
         weight: how often the source is drawn, relative to the others; None is natural, i.e. in
             proportion to its windows.
         sigma_min, sigma_max: (E,) float64, sigma (VE) [normalised action].
-        held_out: (E,) bool, the episodes that no step teaches.
+        held_out: (E,) bool, the episodes that no step teaches, for validation.
+        taught: (E,) bool, the episodes that teach: those not held out, or the first of them.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Source:
     sigma_min: NDArray[np.float64]
     sigma_max: NDArray[np.float64]
     held_out: NDArray[np.bool_]
+    taught: NDArray[np.bool_]
 
     @property
     def episodes(self) -> int:
@@ -48,8 +50,8 @@ class Source:
 
     @property
     def taught_windows(self) -> int:
-        """Those of the episodes that are not held out."""
-        return int(self.store.episode_lengths[: self.episodes][~self.held_out].sum())
+        """Those of the episodes that teach."""
+        return int(self.store.episode_lengths[: self.episodes][self.taught].sum())
 
 
 def resolve_source(
@@ -63,6 +65,7 @@ def resolve_source(
     sigma_min: float | None = None,
     sigma_max: float | None = None,
     held_out: float = 0.0,
+    max_train_episodes: int | None = None,
 ) -> Source:
     """A source from what a config says of it.
 
@@ -75,6 +78,7 @@ def resolve_source(
         max_episodes: take the first so many; None takes all.
         sigma_min, sigma_max: for ``Trust.bounds`` only, 0 to inf.
         held_out: share of the episodes that no step teaches, from 0 to below 1.
+        max_train_episodes: of those not held out, only the first so many teach; None takes all.
 
     Raises:
         DataError: if the store cannot deliver this.
@@ -100,7 +104,8 @@ def resolve_source(
         pair = (0.0, np.inf) if trust is Trust.trusted else (np.inf, 0.0)
         low, high = np.full(episodes, pair[0]), np.full(episodes, pair[1])
     out = hold_out(name, episodes, held_out)
-    return Source(name, store, weight, low[:episodes], high[:episodes], out)
+    taught = choose_taught(name, out, max_train_episodes)
+    return Source(name, store, weight, low[:episodes], high[:episodes], out, taught)
 
 
 def hold_out(name: str, episodes: int, share: float) -> NDArray[np.bool_]:
@@ -120,6 +125,29 @@ def hold_out(name: str, episodes: int, share: float) -> NDArray[np.bool_]:
     held_out = np.zeros(episodes, np.bool_)
     held_out[np.argsort(generator(0, f"held out of {name}").random(episodes))[:count]] = True
     return held_out
+
+
+def choose_taught(
+    name: str, held_out: NDArray[np.bool_], most: int | None
+) -> NDArray[np.bool_]:
+    """Which episodes of a source teach: (E,), the first ``most`` of those not held out.
+
+    Who is held out does not depend on ``most``, so runs on more and fewer episodes share one
+    validation, and the fewer are among the more.
+
+    Raises:
+        DataError: unless there are so many.
+    """
+    left = ~held_out
+    if most is None:
+        return left
+    if not 1 <= most <= left.sum():
+        raise DataError(
+            f"source '{name}': max_train_episodes = {most}, but {left.sum()} episodes are left to "
+            f"teach and {held_out.sum()} are held out. Give 1 to {left.sum()}, or leave it out."
+        )
+    taught: NDArray[np.bool_] = left & (np.cumsum(left) <= most)
+    return taught
 
 
 def _count_episodes(name: str, store: Store, max_episodes: int | None) -> int:

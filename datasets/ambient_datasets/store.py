@@ -23,6 +23,7 @@ rename), so the order of the files is the protocol:
 
 A process killed between any two of these leaves a trailing -1 and perhaps rows beyond the last
 committed end: invisible to ``open_store``, overwritten by the next append. One writer at a time.
+(``joining.py`` commits many episodes at once: a -1 says that all from there on is in flight.)
 """
 
 import json
@@ -53,6 +54,7 @@ from ambient_datasets.layout import (
     OBSERVATIONS,
     VERSION,
     find_cameras,
+    forget_ends,
     read_annotation,
     read_attributes,
     read_ends,
@@ -65,11 +67,12 @@ from ambient_datasets.reading import (
     fault,
     find_array,
     open_group,
-    read_table,
 )
 from ambient_datasets.records import JSON, Annotation, Attributes, Episode, check_json
+from ambient_datasets.tables import StoredColumns, Table, make_table
 from ambient_policy.batch import STATE
 from ambient_policy.errors import DataError
+from ambient_policy.settings import Tables
 
 __all__ = [
     "JSON",
@@ -88,13 +91,14 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class Store:
-    """A validated store, its low-dimensional arrays read into memory (read-only).
+    """A validated store.
 
     Attributes:
         path: where it lies.
         attributes: what its numbers mean.
         episode_ends: (E,) int64, cumulative, exclusive.
         annotation: None where nobody has said what each episode may teach.
+        observation_table, action_table: (N,O) and (N,A), in memory or on disk.
         cameras: frames by the name of the camera; they stay on disk.
         instructions: the distinct texts that its episodes were given.
     """
@@ -103,24 +107,31 @@ class Store:
     attributes: Attributes
     episode_ends: NDArray[np.int64]
     annotation: Annotation | None
-    _observations: NDArray[np.float32] = field(repr=False)
-    _actions: NDArray[np.float32] = field(repr=False)
+    observation_table: Table = field(repr=False)
+    action_table: Table = field(repr=False)
     cameras: Mapping[str, Frames] = field(default_factory=dict)
     instructions: tuple[str, ...] = ()
     _instruction_index: NDArray[np.int64] | None = field(default=None, repr=False)
 
     def instruction(self, episode: int) -> str | None:
         """What was to be done in an episode, in natural language; None where nobody said."""
-        index = -1 if self._instruction_index is None else int(self._instruction_index[episode])
+        index = int(self.instruction_index[episode])
         return None if index == NO_INSTRUCTION else self.instructions[index]
 
+    @property
+    def instruction_index(self) -> NDArray[np.int64]:
+        """(E,) int64, which of ``instructions`` each episode was given; -1 for none."""
+        if self._instruction_index is None:
+            return np.full(len(self), NO_INSTRUCTION)
+        return self._instruction_index
+
     def observations(self) -> NDArray[np.float32]:
-        """(N,O) float32."""
-        return self._observations
+        """(N,O) float32, read-only."""
+        return self.observation_table.whole()
 
     def actions(self) -> NDArray[np.float32]:
-        """(N,A) float32."""
-        return self._actions
+        """(N,A) float32, read-only."""
+        return self.action_table.whole()
 
     @property
     def episode_lengths(self) -> NDArray[np.int64]:
@@ -212,7 +223,7 @@ class Appender:
         self._path = Path(path)
         with open_group(self._path) as group:
             _, annotation = read_attributes(group, self._path)
-            ends, _ = read_ends(group, self._path)
+            ends, unfinished = read_ends(group, self._path)
             _, texts = read_instructions(group, self._path, len(ends))
         if annotation is not None:
             raise DataError(
@@ -225,6 +236,8 @@ class Appender:
         for name, array in find_cameras(group, self._path).items():
             self._arrays[CAMERA + name] = array
         self._ends = find_array(group, self._path, ENDS)
+        if unfinished:
+            forget_ends(self._ends, self._path, len(ends))
         self._instruction = (
             find_array(group, self._path, INSTRUCTION) if INSTRUCTION in group else None
         )
@@ -327,8 +340,13 @@ def update_extra(path: StrPath, **values: JSON) -> None:
     group.update_attributes({"extra": {**attributes.extra, **values}})
 
 
-def open_store(path: StrPath) -> Store:
+def open_store(path: StrPath, tables: Tables = Tables.memory) -> Store:
     """Open and validate a store of our layout (folder, or zipped).
+
+    Args:
+        path: where it lies.
+        tables: whether its low-dimensional numbers are read and checked now and kept in memory, or
+            unpacked and checked when first asked for and read from disk.
 
     Raises:
         DataError: naming file, key, episode and remedy.
@@ -337,17 +355,20 @@ def open_store(path: StrPath) -> Store:
     with open_group(path) as group:
         attributes, record = read_attributes(group, path)
         ends, unfinished = read_ends(group, path)
-        observations, actions = (
-            read_table(find_array(group, path, key), path, key, ends, names, unfinished=unfinished)
+        stored = [
+            StoredColumns(path, (key,), (names,), ends)
             for key, names in (
                 (OBSERVATIONS, attributes.observation_names),
                 (ACTIONS, attributes.action_names),
             )
-        )
+        ]
+        for columns in stored:
+            columns.check(group, unfinished=unfinished)
         cameras = {
             name: open_frames(array, path, CAMERA + name, ends, unfinished=unfinished)
             for name, array in find_cameras(group, path).items()
         }
         annotation = read_annotation(group, path, record, len(ends))
         index, texts = read_instructions(group, path, len(ends))
+    observations, actions = (make_table(columns, tables) for columns in stored)
     return Store(path, attributes, ends, annotation, observations, actions, cameras, texts, index)

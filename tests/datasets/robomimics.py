@@ -10,15 +10,16 @@ import numpy as np
 
 from ambient_datasets.demonstrations import Request
 from ambient_datasets.formats.robomimic import open_robomimic
+from ambient_datasets.recipe import Recipe
 from ambient_datasets.records import Episode
 
 STEPS = {"demo_0": 3, "demo_10": 2, "demo_2": 5}
 ENV_ARGS = {"env_name": "Lift", "type": 1, "env_kwargs": {"control_freq": 20, "robots": "Panda"}}
 
 
-def ask(**changes: Any) -> Request:
+def ask(**changes: Any) -> Recipe:
     values = {"state": ("pos", "states[1:3]"), "action": ("actions",), "cameras": {"top": "cam"}}
-    return Request(**{"task": "lift", "source": "human", **values, **changes})
+    return Recipe(**{"task": "lift", "source": "human", **values, **changes})
 
 
 def write(path: Path, change: Callable[[h5py.File], Any] | None = None, libver: Any = None) -> Path:

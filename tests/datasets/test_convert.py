@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from ambient_datasets.convert import Conversion, convert
-from ambient_datasets.demonstrations import Request
+from ambient_datasets.recipe import Recipe
 from ambient_datasets.store import create_store, open_store
 from ambient_policy.errors import AmbientPolicyError, DataError, SettingsError
 from ambient_policy.files import held_alone
@@ -25,7 +25,7 @@ LENGTHS = [3, 1, 4, 2, 5]
 ENDS = np.cumsum(LENGTHS)
 
 
-def ask(**changes: Any) -> Request:
+def ask(**changes: Any) -> Recipe:
     values: dict[str, Any] = {
         "state": ("state",),
         "action": ("action",),
@@ -34,7 +34,7 @@ def ask(**changes: Any) -> Request:
         "control_rate": 10.0,
         "cameras": {"top": "img"},
     }
-    return Request(**{**values, **changes})
+    return Recipe(**{**values, **changes})
 
 
 def write_source(path: Path, **changes: Any) -> None:
@@ -52,7 +52,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def run(source: Path, **changes: Any) -> Conversion:
-    values: dict[str, Any] = {"progress": False, "request": ask(), **changes}
+    values: dict[str, Any] = {"progress": False, "recipe": ask(), **changes}
     return convert(source, "diffusion_policy", source.parent / "out.zarr", **values)
 
 
@@ -142,16 +142,16 @@ def test_a_faulty_episode_is_named_and_can_be_left_out(tmp_path: Path) -> None:
     state[5] = np.inf  # episode 2
     write_source(tmp_path / "source.zarr", state=state, action=-state[:, :1].clip(max=1))
     source = tmp_path / "source.zarr"
-    request = ask(cameras={})
+    recipe = ask(cameras={})
     text = "data/state: episode 2: step 1.*the 2 before it are stored in.*add 2 to leave_out"
     for _ in range(2):
         with pytest.raises(DataError, match=text):
-            run(source, request=request)
-    conversion = run(source, request=request, leave_out=[2])
+            run(source, recipe=recipe)
+    conversion = run(source, recipe=recipe, leave_out=[2])
     assert (conversion.kept, conversion.named) == (4, 1)
     assert open_store(conversion.out).attributes.extra["left_out"] == [2]
     with pytest.raises(DataError, match="holds 4 episodes already, .* leave out only later ones"):
-        run(source, request=request, leave_out=[1])
+        run(source, recipe=recipe, leave_out=[1])
 
 
 def test_a_fault_in_the_first_episode_binds_no_store(tmp_path: Path) -> None:
@@ -166,9 +166,9 @@ def test_a_fault_in_the_first_episode_binds_no_store(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"request": ask(control_rate=5.0)},
-        {"request": ask(cameras={})},
-        {"request": ask(action_names=("push",))},
+        {"recipe": ask(control_rate=5.0)},
+        {"recipe": ask(cameras={})},
+        {"recipe": ask(action_names=("push",))},
     ],
 )
 def test_another_conversion_is_not_continued(source: Path, changes: Any) -> None:
@@ -209,8 +209,8 @@ def test_two_processes_do_not_fill_one_store(source: Path) -> None:
         ({"max_episodes": 0}, "max_episodes = 0, .*has 5 episodes. Give at least 1"),
         ({"leave_out": [5]}, r"leave_out = \[5\]: the source has 5 episodes.*from 0 to 4"),
         ({"leave_out": [0, 1, 2, 3, 4]}, "none of 5 episodes is left"),
-        ({"request": ask(state=("pose",))}, "data/pose: missing"),
-        ({"request": ask(cameras={"a-b": "img"})}, "camera 'a-b': give a name of letters"),
+        ({"recipe": ask(state=("pose",))}, "data/pose: missing"),
+        ({"recipe": ask(cameras={"a-b": "img"})}, "camera 'a-b': give a name of letters"),
     ],
 )
 def test_what_makes_no_sense_writes_nothing(source: Path, changes: Any, text: str) -> None:

@@ -127,8 +127,9 @@ exec "$0" -c "$1" "$2"
 READ = """
 import sys
 from pathlib import Path
+import numpy as np
 from ambient_datasets.store import open_store
-open_store(Path(sys.argv[1])).cameras["top"].read(0)
+open_store(Path(sys.argv[1])).cameras["top"].read(np.array([0]))
 """
 
 
@@ -146,10 +147,28 @@ def test_a_full_disk_is_told(tmp_path: Path, describe: Describe) -> None:
     assert re.search(r"CheckpointError: .*npy could not be written: .*No space left", told.stderr)
 
 
-def test_no_more_than_the_frames_read_lies_in_memory(store: Store) -> None:
-    frames = store.cameras["top"]
-    frames.read(np.array([0]))
-    assert isinstance(frames._unpacked, np.memmap)
+def resident() -> int:
+    """Bytes of this process in memory, pages of mapped files included."""
+    told = re.search(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert told
+    return 1024 * int(told[1])
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc to read memory from")
+def test_what_was_read_does_not_stay_in_memory(tmp_path: Path, describe: Describe) -> None:
+    """All of 60 MB are read; under a memory map they would be counted as this process's."""
+    shape, count = (100, 200, 3), 100
+    attributes = describe()
+    create_store(tmp_path / "a.zarr", attributes, {"top": shape})
+    for i in range(10):
+        top = np.full((count, *shape), i, np.uint8)
+        append_episode(tmp_path / "a.zarr", Episode(*table(count), {"top": top}))
+    frames = open_store(tmp_path / "a.zarr").cameras["top"]
+    frames.read(np.arange(5))
+    before = resident()
+    for rows in np.random.default_rng(0).permutation(10 * count).reshape(-1, 10):
+        assert frames.read(rows)[:, 0, 0, 0].tolist() == (rows // count).tolist()
+    assert resident() - before < 20e6
 
 
 def test_a_store_that_grew_is_unpacked_anew(store: Store) -> None:

@@ -53,7 +53,7 @@ def test_natural_weights_are_those_of_what_is_left(make_store: MakeStore) -> Non
     left = mixture.episode_lengths * ~mixture.held_out
     np.testing.assert_array_equal(mixture.window_weight, ~mixture.held_out)
     first = mixture.describe()[0]
-    assert (first.held_out, first.episodes) == (1, 3)
+    assert (first.held_out, first.episodes, first.windows) == (1, 2, left[:3].sum())
     assert first.probability == pytest.approx(left[:3].sum() / left.sum())
 
 

@@ -1,6 +1,7 @@
 """LeRobotDatasets v2.1 and v3.0 read as they were written, and what is wrong with them is told."""
 
 import json
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import pytest
 import zarr
 
 from ambient_datasets.demonstrations import Demonstrations, Request
-from ambient_datasets.formats import parquet
+from ambient_datasets.formats import apart, lerobot, parquet
 from ambient_datasets.formats.lerobot import LeRobot, open_lerobot
 from ambient_policy.errors import DataError
 from tests.datasets.lerobots import SHAPE, TASKS, png, write_film, write_lerobot
@@ -65,6 +66,12 @@ def test_numbers_names_and_instruction_are_read(tmp_path: Path, version: str) ->
         np.testing.assert_array_equal(episode.observations, state)
         np.testing.assert_array_equal(episode.actions, action)
         assert episode.instruction == TASKS[i % 2] and not episode.images
+
+
+def test_the_keys_are_the_features(tmp_path: Path) -> None:
+    keys = open_lerobot(write_lerobot(tmp_path / "set", "v3.0", camera="image").root, ask()).keys
+    assert keys == tuple(sorted(keys))
+    assert {"action", "observation.images.top", "note", "timestamp"} < set(keys)
 
 
 @pytest.mark.parametrize("per_file", [1, 3])
@@ -301,7 +308,7 @@ def test_what_is_no_data_set_is_told(tmp_path: Path) -> None:
         path.unlink()
     refused(root, "meta/episodes/chunk-*/file-*.parquet: there is no such file")
     (root / "meta/info.json").write_text("{")
-    refused(root, "meta/info.json: no readable JSON")
+    refused(root, "meta/info.json: cannot be read as JSON")
 
 
 @pytest.mark.parametrize(
@@ -336,7 +343,8 @@ def test_faults_of_the_list_of_episodes_are_told(
         ("action", [[0.0, 1.0]] * 4 + [[0.0]], "action: episode 0: rows of different lengths"),
         ("action", [[0.0]] * 5, "action: episode 0: 5 values of type double in 5 rows given, 2"),
         ("action", [["0", "1"]] * 5, "10 values of type string in 5 rows given, 2 numbers"),
-        ("action", [[0.0, 1e39]] * 5, "action: episode 0: step 0, dimension 1 is inf"),
+        ("action", [[0, 2**24 + 1]] * 5, "column 1 is 16777217; finite numbers within float32"),
+        ("action", [[0.0, 1e39]] * 5, "action: episode 0: step 0, column 1 is 1e+39; finite"),
     ],
 )
 def test_faults_of_the_rows_are_told(tmp_path: Path, key: str, values: Any, told: str) -> None:
@@ -383,3 +391,89 @@ def test_the_real_push_t_lacks_its_videos() -> None:
     source: LeRobot = open_lerobot(PUSHT, ask(cameras={"pixels": "observation.image"}))
     with pytest.raises(DataError, match="file-000.mp4: video: episode 0: there is no such file"):
         source.episode(0)
+
+
+def test_pipes_in_the_place_of_files_are_refused(tmp_path: Path) -> None:
+    for version, name in (("v2.1", "meta/episodes.jsonl"), ("v3.0", "meta/tasks.parquet")):
+        root = write_lerobot(tmp_path / version, version).root
+        (root / name).unlink()
+        os.mkfifo(root / name)  # opening it would wait for ever
+        refused(root, name)
+
+
+def test_a_path_too_long_for_the_system_is_refused(tmp_path: Path) -> None:
+    root = write_lerobot(tmp_path / "set", "v3.0").root
+    change_info(root, data_path="a" * 5000)
+    refused(root, "there is no such file")
+
+
+def test_names_too_deep_are_refused(tmp_path: Path) -> None:
+    root = write_lerobot(tmp_path / "set", "v3.0").root
+    change_info(root, splits="@")
+    deep = '{"a":' * 700 + "1" + "}" * 700
+    path = root / "meta/info.json"
+    path.write_text(path.read_text().replace('"@"', deep))
+    refused(root, "meta/info.json", "more than 128 deep")
+
+
+def test_more_files_than_three_digits_count_stay_in_order(tmp_path: Path) -> None:
+    recording = write_lerobot(tmp_path / "set", "v3.0")
+    folder = recording.root / "meta/episodes/chunk-000"
+    for number in (2, 1, 0):
+        (folder / f"file-00{number}.parquet").rename(folder / f"file-{number + 999}.parquet")
+    np.testing.assert_array_equal(
+        open_lerobot(recording.root, ask()).episode(1).actions, recording.actions[1]
+    )
+
+
+def test_run_lengths_that_unfold_to_gigabytes_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One number repeated takes no bytes in the file, so the declared size tells nothing."""
+    root = write_lerobot(tmp_path / "set", "v2.1", lengths=(2,)).root
+    path = root / "data/chunk-000/episode_000000.parquet"
+    table, many = pq.read_table(path), 40_000_000
+    zeros = pa.FixedSizeListArray.from_arrays(np.zeros(2 * many, np.float32), many)
+    pq.write_table(table.set_column(table.column_names.index("action"), "action", zeros), path)
+    assert path.stat().st_size < 2**16
+    monkeypatch.setattr(apart, "MEMORY", 2**28)
+    refused(root, "episode 0: reading it takes more than 268435456 bytes")
+
+
+def test_frames_that_would_fill_the_memory_are_not_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_lerobot(tmp_path / "set", "v3.0", camera="video").root
+    monkeypatch.setattr(lerobot, "MAX_FRAMES", 5 * 16 * 32 * 3)
+    refused(root, "frames: episode 2: 7 steps take 10752 bytes decoded", cameras=TOP)
+
+
+def test_a_frame_larger_than_declared_is_not_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_lerobot(tmp_path / "set", "v3.0", camera="video").root
+    monkeypatch.setattr("ambient_datasets.formats.film.MARGIN_PIXELS", -8)
+    refused(root, "file-000.mp4: video: episode 0: truncated, corrupt", cameras=TOP)
+
+
+def test_pictures_are_read_a_few_rows_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording = write_lerobot(tmp_path / "set", "v3.0", camera="image")
+    path = recording.root / "data/chunk-000/file-000.parquet"
+    monkeypatch.setattr(parquet, "BATCH", 2000)
+    with parquet.open_parquet(path) as file:
+        batches = list(parquet.batches(path, file, [TOP["top"]], 1, 6))
+    assert [len(batch) for batch in batches] != [5] and sum(map(len, batches)) == 5
+    frames = open_lerobot(recording.root, ask(cameras=TOP)).episode(2).images["top"]
+    np.testing.assert_array_equal(frames, recording.pixels[2])
+
+
+def test_a_missing_decoder_is_told_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_lerobot(tmp_path / "set", "v3.0", camera="video").root
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(DataError, match=r"pip install 'ambient-policy\[video\]'"):
+        open_lerobot(root, ask(cameras=TOP))
+    assert len(open_lerobot(root, ask()).episode(0)) == 5

@@ -13,7 +13,7 @@ import pytest
 from ambient_datasets.demonstrations import Request
 from ambient_datasets.formats.lerobot import open_lerobot
 from ambient_policy.errors import DataError
-from tests.datasets.lerobots import SHAPE, Recording, write_lerobot
+from tests.datasets.lerobots import Recording, write_lerobot
 
 VERSIONS = ("v2.1", "v3.0")
 CAMERA = "observation.images.top"
@@ -39,6 +39,7 @@ STRANGE: list[Any] = [
     [-3],
     [2**40, 2**40],
 ]
+LOSS = 20  # of a video, on average over a frame; another frame is 80 off
 COLUMNS = ("observation.state", "action", "timestamp", "frame_index", "episode_index", "task_index")
 
 
@@ -71,7 +72,8 @@ def compare(root: Path, original: Recording) -> None:
         episode = source.episode(i)
         np.testing.assert_array_equal(episode.observations, state)
         np.testing.assert_array_equal(episode.actions, action)
-        assert episode.images["top"].shape == (len(state), *SHAPE)
+        off = np.abs(episode.images["top"].astype(float) - original.pixels[i])
+        assert off.max() == 0 or off.mean(axis=(1, 2, 3)).max() < LOSS
 
 
 def damage(data: bytes, rng: np.random.Generator) -> bytes:
@@ -112,7 +114,7 @@ def test_damaged_footers(tmp_path: Path, originals: Any) -> None:
     path = root / "data/chunk-000/file-000.parquet"
     data = path.read_bytes()
     start = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
-    for seed in range(400):
+    for seed in range(100):
         path.write_bytes(data[:start] + damage(data[start:], np.random.default_rng(seed)))
         check(root, original)
 
@@ -141,7 +143,7 @@ def test_strange_values_anywhere_in_info(
     places += [("features", key) for key in record["features"]]
     places += [("features", key, part) for key in ("action", CAMERA) for part in ("dtype", "shape")]
     places += [("features", "observation.state", "names"), ("splits", "train")]
-    for place in places:
+    for place in places[number % 3 :: 3]:
         changed = json.loads(json.dumps(record))
         node = changed
         for key in place[:-1]:

@@ -120,8 +120,8 @@ def test_a_mixture_is_its_sources_in_order(make_store: MakeStore) -> None:
     assert mixture.source_of_episode.tolist() == [0, 0, 1, 1]
     assert mixture.sigma_min.tolist() == [0, 0, np.inf, np.inf]
     assert mixture.sigma_max.tolist() == [np.inf, np.inf, 0, 0]
-    assert np.floor(mixture.observations[:, 0]).tolist() == [*range(8), *range(10)]
-    assert np.floor(mixture.actions[:, 1]).tolist() == [*range(8), *range(10)]
+    assert np.floor(mixture.observations.whole()[:, 0]).tolist() == [*range(8), *range(10)]
+    assert np.floor(mixture.actions.whole()[:, 1]).tolist() == [*range(8), *range(10)]
     windows = np.array([[0, 2, 3], [7, 8, 17]])
     assert mixture.episode_of_window(windows).tolist() == [[0, 0, 1], [1, 2, 3]]
     assert mixture.source_of_window(windows).tolist() == [[0, 0, 0], [0, 1, 1]]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ambient_datasets import normalizing
-from ambient_datasets.normalizing import build_normalizer
+from ambient_datasets.normalizing import build_normalizers
 from ambient_datasets.store import Attributes, Episode, Store
 from ambient_policy.actions import Representation
 from ambient_policy.errors import SettingsError
@@ -17,6 +17,7 @@ from ambient_policy.settings import (
     BoundsSettings,
     NormalizerKind,
     NormalizerSettings,
+    StatisticsOf,
 )
 from tests.datasets.stores import write_store
 
@@ -53,8 +54,12 @@ def fit(
     store: Store, kind: Representation, normalizer: NormalizerKind, bounds: BoundsSettings = BOUNDS
 ) -> Normalizer:
     origin = [] if kind is Representation.absolute else ["x", "y"]
-    settings = NormalizerSettings(normalizer, observations=BOUNDS, actions=bounds)
-    return build_normalizer(settings, [store, store], HORIZONS, ActionSettings(kind, origin))
+    statistics = None if normalizer is NormalizerKind.bounds else StatisticsOf.joint
+    settings = NormalizerSettings(normalizer, statistics, BOUNDS, bounds)
+    stores, actions = {"one": store, "two": store}, ActionSettings(kind, origin)
+    fitted = build_normalizers(settings, stores, store.attributes, HORIZONS, actions)
+    assert fitted["one"] == fitted["two"]
+    return fitted["one"]
 
 
 @pytest.mark.parametrize("kind", [Representation.relative, Representation.delta])

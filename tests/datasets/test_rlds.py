@@ -28,6 +28,7 @@ from tests.datasets.tfrecords import (
     png,
     shard_name,
     tensor,
+    text,
     write_rlds,
 )
 
@@ -128,6 +129,12 @@ def test_episodes_come_out_as_they_were_put_in(folder: Path) -> None:
     assert [e.instruction for e in found] == ["push it", "lift it", None, "tür öffnen"]
 
 
+def test_the_keys_are_the_features_of_each_step_but_for_the_words_kept(folder: Path) -> None:
+    observation = [f"steps/observation/{name}" for name in ("gripper", "state", "top")]
+    first = ("steps/action", "steps/is_first")
+    assert open_rlds(folder, ask()).keys == (*first, *observation)
+
+
 def test_the_attributes_say_what_was_read(folder: Path) -> None:
     attributes = open_rlds(folder, ask(action_names=("x", "y"))).attributes
     assert attributes.observation_names[0] == "steps/observation/state_0"
@@ -190,8 +197,8 @@ LISTS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "too few numbers": ({"steps/action": [1.0]}, ("steps/action", "1 numbers", "2")),
     "too many numbers": ({STATE[0]: [1.0] * 6}, (STATE[0], "6 numbers", "3")),
     "another type": ({"steps/action": [1, 2]}, ("steps/action", "int64_list", "float_list")),
-    "NaN": ({"steps/action": [0.0, math.nan]}, ("steps/action", "step 0, dimension 1", "nan")),
-    "infinity": ({STATE[0]: [0.0, math.inf, 0.0]}, (STATE[0], "dimension 1", "inf")),
+    "NaN": ({"steps/action": [0.0, math.nan]}, ("steps/action", "step 0, column 1", "nan")),
+    "infinity": ({STATE[0]: [0.0, math.inf, 0.0]}, (STATE[0], "column 1", "inf")),
     "inexact": ({STATE[1]: [2**24 + 1]}, (STATE[1], "16777217", "16777216")),
     "no frame": ({"steps/observation/top": []}, ("top", "int64_list", "bytes_list")),
     "two frames": ({"steps/observation/top": [b"", b""]}, ("top", "2 frames", "1 steps")),
@@ -240,8 +247,8 @@ def test_bytes_that_are_no_example_are_refused(folder: Path) -> None:
 
 def test_frames_that_would_fill_the_memory_are_not_decoded(tmp_path: Path) -> None:
     features = with_camera(image([4096, 4096, 3]))
-    toy = write_rlds(tmp_path / "toy", {"train": [[episode(50, 0)]]}, features)
-    refused(toy, "frames", "50 steps", "bytes decoded")
+    toy = write_rlds(tmp_path / "toy", {"train": [[episode(70, 0)]]}, features)
+    refused(toy, "frames", "70 steps", "bytes decoded")
 
 
 INFO: dict[str, tuple[tuple[Any, ...], Any, tuple[str, ...]]] = {
@@ -260,7 +267,7 @@ INFO: dict[str, tuple[tuple[Any, ...], Any, tuple[str, ...]]] = {
     "name upwards": (("name",), "../x", ("filepathTemplate", "no file")),
     "unknown part": (("splits", 0, "filepathTemplate"), "{HOME}", ("filepathTemplate", "no file")),
     "folder": (("splits", 0, "filepathTemplate"), "..", ("filepathTemplate", "no file")),
-    "half a character": (("name",), "\ud800", ("filepathTemplate", "no file")),
+    "half a character": (("name",), "\ud800", ("dataset_info.json", "surrogates")),
     "one file twice": (("splits", 1, "name"), "train", ("splits", "")),
 }
 
@@ -276,12 +283,12 @@ def test_a_wrong_dataset_info_is_refused_by_place(folder: Path, name: str) -> No
 ACTION, TOP = feature_place("action"), feature_place("observation", "top")
 SIZE = (*ACTION, "tensor", "shape", "dimensions", 0)
 PIXELS = (*TOP, "image", "shape", "dimensions")
-WORDS = feature_place("language_instruction")
 DECLARED: dict[str, tuple[tuple[Any, ...], Any, tuple[str, ...]]] = {
     "another width": (SIZE, "3", ("steps/action", "6 numbers", "9")),
-    "a bomb": (SIZE, "999999999999", ("steps/action", "at most 65536")),
+    "a bomb": (SIZE, "999999999999", ("steps/action", "1 to 65536")),
     "varying": (SIZE, "-1", ("steps/action", "does not vary")),
-    "zero": (SIZE, "0", ("steps/action: shape", "no shape")),
+    "zero": (SIZE, "0", ("steps/action", "1 to 65536 plain numbers")),
+    "no size": (SIZE, "-2", ("steps/action: shape", "no shape")),
     "text": ((*ACTION, "tensor", "dtype"), "string", ("steps/action", "'string'")),
     "zlib": ((*ACTION, "tensor", "encoding"), "zlib", ("steps/action", "'zlib'")),
     "two kinds": ((*ACTION, "image"), {}, ("steps/action", "image, tensor")),
@@ -290,7 +297,6 @@ DECLARED: dict[str, tuple[tuple[Any, ...], Any, tuple[str, ...]]] = {
     "a huge frame": (PIXELS, ["99999", "99999", "3"], ("top", "99999 x 99999")),
     "grey": ((*PIXELS, 2), "1", ("top", "(height, width, 3)")),
     "depth": ((*TOP, "image", "dtype"), "uint16", ("top", "'uint16'")),
-    "no words": (WORDS, tensor([512]), ("language_instruction", "text")),
     "not nested": (("featuresDict",), 1, ("features.json", "object")),
 }
 
@@ -356,7 +362,7 @@ def test_a_shard_that_cannot_be_read_is_told(folder: Path) -> None:
         (bytes(16), "checksum of its length"),
         (frame(b"")[:12], "go beyond the end"),
         (frame(b"x" * 9)[:-5] + b"yyyyy", "checksum of its data"),
-        (header(2**31), "at most 2147483647"),
+        (header(2**30 + 1), "at most 1073741824"),
     ],
 )
 def test_damaged_frames_are_told_apart(folder: Path, damage: bytes, told: str) -> None:
@@ -375,8 +381,8 @@ def test_a_damaged_header_is_told_when_opening(folder: Path) -> None:
 
 def test_a_json_too_large_is_not_read(folder: Path) -> None:
     with (folder / "features.json").open("r+b") as file:
-        file.truncate(2**26 + 1)  # sparse
-    refused(folder, "features.json", "67108865 bytes", "67108864")
+        file.truncate(2**24 + 1)  # sparse
+    refused(folder, "features.json", "16777217 bytes", "16777216")
 
 
 def test_frames_of_undeclared_size_are_limited(
@@ -408,3 +414,44 @@ def test_the_bridge_slice_is_read() -> None:
         assert e.actions.tobytes() in raw and e.observations.tobytes() in raw
         assert {frames.shape for frames in e.images.values()} == {(10, 64, 64, 3)}
         assert ((e.actions[:, 6] >= 0) & (e.actions[:, 6] <= 1)).all()  # the gripper's opening
+
+
+def test_an_instruction_may_be_a_tensor_of_type_string(tmp_path: Path) -> None:
+    for number, shape in enumerate(([], [1])):
+        features = {**FEATURES, "language_instruction": tensor(shape, "string")}
+        toy = write_rlds(tmp_path / str(number), {"train": [[episode(2, 0, "öffne")]]}, features)
+        assert open_rlds(toy, ask()).episode(0).instruction == "öffne"
+
+
+def test_an_embedding_in_the_place_of_the_instruction_is_no_text(tmp_path: Path) -> None:
+    words = {"language_instruction": tensor([2]), "natural_language_instruction": text()}
+    lists = {**episode(2, 0), "steps/language_instruction": [0.5] * 4}
+    lists["steps/natural_language_instruction"] = [b"push"] * 2
+    toy = write_rlds(tmp_path / "toy", {"train": [[lists]]}, {**FEATURES, **words})
+    assert open_rlds(toy, ask()).episode(0).instruction == "push"
+
+
+def test_an_empty_tensor_elsewhere_is_no_hindrance(tmp_path: Path) -> None:
+    lists = {**episode(2, 0), "steps/nothing": []}
+    features = {**FEATURES, "nothing": tensor([0])}
+    toy = write_rlds(tmp_path / "toy", {"train": [[lists]]}, features)
+    assert len(open_rlds(toy, ask()).episode(0)) == 2
+    refused(toy, "steps/nothing", "needs 1 to 65536 plain numbers", state=("steps/nothing",))
+
+
+@pytest.mark.parametrize("name", ["features.json", "dataset_info.json", shard_name("val", 0, 1)])
+def test_a_link_out_of_the_folder_is_not_followed(folder: Path, name: str) -> None:
+    (folder / name).rename(folder.parent / "elsewhere")
+    (folder / name).symlink_to(folder.parent / "elsewhere")
+    refused(folder, name, "leads out of the data set's folder")
+
+
+def test_the_links_of_the_hubs_cache_are_its_own(folder: Path) -> None:
+    home = folder.parent / "snapshots/abc/toy/1.0.0"
+    home.parent.mkdir(parents=True)
+    folder.rename(home)
+    (folder.parent / "blobs").mkdir()
+    for file in list(home.iterdir()):
+        file.rename(folder.parent / "blobs" / file.name)
+        file.symlink_to(folder.parent / "blobs" / file.name)
+    assert len(read_all(open_rlds(home, ask()))) == 4

@@ -17,7 +17,7 @@ import pytest
 from ambient_datasets.convert import convert
 from ambient_datasets.demonstrations import Request
 from ambient_datasets.formats import hdf5, open_demonstrations
-from ambient_datasets.formats.apart import read_apart
+from ambient_datasets.formats.apart import Arrays, read_apart
 from ambient_datasets.formats.robomimic import open_robomimic
 from ambient_datasets.store import open_store
 from ambient_policy.errors import DataError
@@ -67,6 +67,18 @@ def test_what_is_read_is_what_was_written(tmp_path: Path, libver: str | None) ->
             np.testing.assert_array_equal(episode.actions, demo["actions"][()].astype(np.float32))
             np.testing.assert_array_equal(episode.images["top"], demo["obs/cam"][()])
             assert episode.instruction is None and len(episode) == STEPS[name]
+
+
+def test_the_keys_are_the_arrays_of_a_row_for_each_step(tmp_path: Path) -> None:
+    def change(file: h5py.File) -> None:
+        demo = file["data/demo_0"]
+        demo["goal"], demo["next_obs/pos"], demo["text"] = 1.0, np.ones((3, 3)), np.full(3, b"a")
+        demo["obs/itself"] = demo  # a circle
+
+    path = write(tmp_path / "a.hdf5", change)
+    keys = ("actions", "cam", "next_obs/pos", "pos", "states", "text")
+    assert open_robomimic(path, ask()).keys == keys
+    assert "obs/pos" in open_robomimic(path, ask(state=("obs/pos",))).keys
 
 
 def test_a_filter_key_takes_its_demonstrations_in_natural_order(tmp_path: Path) -> None:
@@ -326,19 +338,25 @@ def test_bytes_that_crash_the_library_are_told(tmp_path: Path) -> None:
 
 
 def test_a_crash_or_a_hang_of_the_child_is_told(tmp_path: Path) -> None:
-    def crash() -> bytes:
+    def crash() -> Arrays:
         os.kill(os.getpid(), signal.SIGSEGV)
-        return b""
+        return {}
 
-    def hang() -> bytes:
+    def hang() -> Arrays:
         time.sleep(60)
-        return b""
+        return {}
+
+    def swell() -> Arrays:
+        return {"zeros": np.zeros(2**36)}
 
     with pytest.raises(DataError, match="data/demo_1: reading it crashes the library"):
         read_apart(tmp_path, "data/demo_1", crash)
     with pytest.raises(DataError, match=r"data/demo_1: reading it takes more than 0.1 s"):
         read_apart(tmp_path, "data/demo_1", hang, seconds=0.1)
-    assert read_apart(tmp_path, "data/demo_1", lambda: b"read") == b"read"
+    with pytest.raises(DataError, match="data/demo_1: reading it takes more than 4294967296 bytes"):
+        read_apart(tmp_path, "data/demo_1", swell)
+    read = read_apart(tmp_path, "data/demo_1", lambda: {"a": np.arange(3)})
+    np.testing.assert_array_equal(read["a"], [0, 1, 2])
 
 
 def test_large_chunks_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -376,3 +394,12 @@ def test_robosuites_old_file_has_no_actions() -> None:
         path, ask(state=("states[1:8]",), action=commands, cameras={}, control_rate=20.0)
     )
     assert [source.episode(i).actions.shape for i in range(2)] == [(1058, 8), (837, 8)]
+
+
+def test_yes_and_no_are_numbers_too(tmp_path: Path) -> None:
+    def change(file: h5py.File) -> None:
+        for name, steps in STEPS.items():
+            file[f"data/{name}/closed"] = np.arange(steps) % 2 == 1
+
+    episode = read(write(tmp_path / "a.hdf5", change), ask(state=("closed",)))[1]
+    np.testing.assert_array_equal(episode.observations[:, 0], [0, 1, 0, 1, 0])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ambient_datasets.mixture import Mixture
 from ambient_datasets.source import Source, resolve_source
 from ambient_datasets.store import Attributes, Store
+from ambient_datasets.tables import MemoryTable
 from ambient_datasets.windows import Windows
 from ambient_policy.ambient.corrupt import corrupt
 from ambient_policy.batch import Batch, Draw
@@ -27,8 +28,8 @@ def source(name: str, lengths: list[int], max_episodes: int | None = None) -> So
     """A source in memory; every number of it is different."""
     rows = np.arange(sum(lengths), dtype=np.float32)[:, None]
     attributes = Attributes("t", name, 10.0, ("x", "y"), ("m", "m"), ("u",), ("m",))
-    observations = np.concatenate([rows, rows + np.float32(0.5)], axis=1)
-    actions = rows + np.float32(0.25)
+    observations = MemoryTable(np.concatenate([rows, rows + np.float32(0.5)], axis=1))
+    actions = MemoryTable(rows + np.float32(0.25))
     store = Store(Path(name), attributes, np.cumsum(lengths), None, observations, actions)
     return resolve_source(name, store, trust=Trust.trusted, max_episodes=max_episodes)
 
@@ -49,15 +50,16 @@ def test_gather_equals_a_slow_loop(
     mixture = Mixture.join([source(f"s{i}", given) for i, given in enumerate(sources)])
     window = data.draw(st.lists(st.integers(0, len(mixture) - 1), max_size=12))
     batch = Windows(mixture, Horizons(obs, pred, 1), seed=0).gather(draw(window))
+    observations, actions = mixture.observations.whole(), mixture.actions.whole()
     for b, t in enumerate(window):
         stop = next(s for s in np.cumsum(mixture.episode_lengths) if t < s)
         start = max(s for s in mixture.episode_starts if s <= t)
         for i in range(obs):
             row = max(t - obs + 1 + i, start)
-            assert batch.observations["state"][b, i].tolist() == mixture.observations[row].tolist()
+            assert batch.observations["state"][b, i].tolist() == observations[row].tolist()
         for i in range(pred):
             row = min(t + i, stop - 1)
-            assert batch.actions[b, i].tolist() == mixture.actions[row].tolist()
+            assert batch.actions[b, i].tolist() == actions[row].tolist()
             assert bool(batch.is_pad[b, i]) == (t + i >= stop)
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from ambient_policy.errors import DataError, SettingsError
 from ambient_policy.evaluation import figures, tables
 from ambient_policy.evaluation.comparison import compare
-from ambient_policy.evaluation.page import ArmResult, Denoising, Draws, Page
+from ambient_policy.evaluation.page import ArmResult, Contribution, Denoising, Draws, Page
 from ambient_policy.evaluation.records import EpisodeRecord
 from ambient_policy.evaluation.report import write_report
 
@@ -23,6 +23,7 @@ SECTIONS = (
     "Success against jerk",
     "Executed paths",
     "Denoising of one chunk",
+    "What each source contributes",
     "Who was drawn at which noise level",
     "Training curves",
 )
@@ -49,6 +50,12 @@ def episode(seed: int, success: bool, jerk: float) -> EpisodeRecord:
     )
 
 
+CONTRIBUTIONS = (
+    Contribution("good", "trusted", 50, 5, 1000, 0.5, 0.75, 0.6, (0, 0, 0), (math.inf,) * 3),
+    Contribution("bad", "bounds", 20, 0, 400, 0.2, 0.25, 0.4, (0.1, 0.27, 0.5), (0, 0, 0)),
+)
+
+
 def arm(name: str, failing: int, jerk: float, trainings: tuple[int, ...] = (0, 1)) -> ArmResult:
     rng = np.random.default_rng(len(name))
     return ArmResult(
@@ -59,6 +66,7 @@ def arm(name: str, failing: int, jerk: float, trainings: tuple[int, ...] = (0, 1
         },
         paths={t: {s: np.cumsum(rng.random((9, 2)), axis=0) for s in STARTS} for t in trainings},
         training={t: [{"step": i, "loss": 1 / (i + 1)} for i in range(40)] for t in trainings},
+        contributions=CONTRIBUTIONS,
         draws=Draws(np.geomspace(0.02, 60, 10), ("good", "bad"), rng.integers(0, 9, (10, 2))),
         thresholds={"good": (0.0, math.inf), "bad": (0.5, 0.05)},
         solver_levels=[0.025, 0.3, 7.0],
@@ -128,6 +136,19 @@ def test_what_does_not_apply_is_left_out(tmp_path: Path) -> None:
     assert "<h2>Success against jerk</h2>" in html
     assert not any(f"<h2>{title}</h2>" in html for title in SECTIONS[1:])
     assert "paired difference" not in html + terminal and "coverage" not in html
+
+
+def test_every_arm_has_the_table_of_its_sources(tmp_path: Path) -> None:
+    html, _ = write(page(), tmp_path)
+    header, lines = tables.contributions(CONTRIBUTIONS)
+    assert lines[0] == [
+        *("good", "trusted", "50 (+5 held out)", "1000", "0.500", "75.0", "0", "∞", "60.0")
+    ]
+    assert lines[1][6:8] == ["0.27 [0.1, 0.5]", "0"]
+    assert lines[2] == ["all", "", "70 (+5 held out)", "1400", "0.700", "100", "", "", "100"]
+    for cell in {*header, *lines[0], *lines[1], *lines[2]} - {""}:
+        assert html.count(f">{cell}</t") >= 2, cell
+    assert html.count("</h3>") == 2
 
 
 def test_no_walls_no_arena_and_no_success(tmp_path: Path) -> None:

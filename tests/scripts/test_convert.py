@@ -19,13 +19,13 @@ REAL = Path(__file__).parents[3] / "shared/data"
 needs_real = pytest.mark.skipif(not REAL.exists(), reason="no real files on this machine")
 REPLAY = ["format=diffusion_policy", "state=[state]", "action=[action]", "control_rate=10"]
 FILES = {
-    "pusht_human_zarr/pusht_cchi_v7_replay.zarr": [*REPLAY, "+cameras.pixels=img"],
+    "pusht_human_zarr/pusht_cchi_v7_replay.zarr": [*REPLAY, "cameras.pixels=img"],
     "lerobot_v30_pusht": ["format=lerobot", "state=[observation.state]", "action=[action]"],
     "rlds_bridge_octo/bridge_dataset/1.0.0": [
         "format=rlds",
         "state=[steps/observation/state]",
         "action=[steps/action]",
-        "+cameras.front=steps/observation/image_0",
+        "cameras.front=steps/observation/image_0",
         "control_rate=5",
     ],
     "robosuite_human_hdf5/v1.0/lift/panda/demo.hdf5": [
@@ -101,7 +101,7 @@ def test_push_t_is_the_same_in_two_formats(tmp_path: Path) -> None:
     stores: list[Store] = []
     for name in ("pusht_human_zarr/pusht_cchi_v7_replay.zarr", "lerobot_v30_pusht"):
         out = tmp_path / f"{len(stores)}.zarr"
-        wanted = [o for o in FILES[name] if not o.startswith("+cameras")]
+        wanted = [o for o in FILES[name] if not o.startswith("cameras")]
         convert.main([*wanted, f"path={REAL / name}", f"out={out}", "task=real", "source=human"])
         stores.append(open_store(out))
     np.testing.assert_array_equal(stores[0].observations()[:, :2], stores[1].observations())

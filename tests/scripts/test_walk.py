@@ -225,7 +225,7 @@ def test_an_annotation_under_this_normaliser_is_used(
     from ambient_datasets.store import Annotation, annotate_store
 
     trust = ["arm=as_is", "sources.trusted.trust=trusted", "sources.suboptimal.trust=annotated"]
-    fingerprint = build(compose.compose("train", maze)).spec.normalizer.fingerprint
+    fingerprint = build(compose.compose("train", maze)).spec.actor.normalizer.fingerprint
     levels = np.linspace(0.1, 0.5, 5)
     annotate_store(tmp_path / "suboptimal.zarr", Annotation(levels, np.zeros(5), fingerprint))
     mixture = build(compose.compose("train", [*maze, *trust])).mixture

@@ -87,7 +87,7 @@ def test_checkpoints_of_another_version_are_refused(
     folder = tmp_path / "step-0000001"
     record = json.loads((folder / "state.json").read_text())
     (folder / "state.json").write_text(json.dumps({**record, "format": other}))
-    text = rf"{folder} has checkpoint format {other}, and this version reads 2. Train anew, or"
+    text = rf"{folder} has checkpoint format {other}, and this version reads 3. Train anew, or"
     run = make_settings()
     for reads in (load_policy, load_settings, lambda _: begin(make_policy(run), run, tmp_path)):
         with pytest.raises(CheckpointError, match=text):

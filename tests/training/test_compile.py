@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ambient_datasets.mixture import Mixture
 from ambient_datasets.source import resolve_source
 from ambient_datasets.store import Attributes, Store
+from ambient_datasets.tables import MemoryTable
 from ambient_datasets.windows import Windows
 from ambient_policy.batch import Batch, Draw
 from ambient_policy.policy import Policy
@@ -99,7 +100,8 @@ def invented_windows(device: str) -> Windows:
     lengths = np.array([30, 20, 40])
     observed, acted = np.random.default_rng(0).standard_normal((2, lengths.sum(), 2), np.float32)
     attributes = Attributes("toy", "toy", 10.0, ("x", "y"), ("m", "m"), ("x", "y"), ("m", "m"))
-    store = Store(Path("toy"), attributes, np.cumsum(lengths), None, observed, acted)
+    tables = MemoryTable(observed), MemoryTable(acted)
+    store = Store(Path("toy"), attributes, np.cumsum(lengths), None, *tables)
     mixture = Mixture.join([resolve_source("toy", store, trust=Trust.trusted)])
     return Windows(mixture, make_settings().horizons, seed=0, device=device)
 

@@ -10,6 +10,7 @@ import torch
 
 import ambient_policy.training.checkpoint as checkpoint
 from ambient_policy.batch import Batch
+from ambient_policy.embodiments import Embodiment
 from ambient_policy.errors import CheckpointError, DivergenceError, SettingsError
 from ambient_policy.normalize import Affine, Normalizer
 from ambient_policy.settings import TrainingSettings, from_json
@@ -95,8 +96,9 @@ def test_a_full_disk_leaves_the_former_checkpoint(
 def test_a_run_whose_data_changed_is_not_resumed(tmp_path: Path) -> None:
     run(tmp_path, until=6)
     other = make_policy(make_settings())
-    other.spec = replace(other.spec, normalizer=Normalizer(other.spec.normalizer.actions, WIDE))
-    with pytest.raises(CheckpointError, match=r"trained with another normalizer .*data change"):
+    changed = Embodiment.whole(Normalizer(WIDE, WIDE))
+    other.spec = replace(other.spec, embodiments={"toy": changed})
+    with pytest.raises(CheckpointError, match=r"other values of embodiments .* than .*data change"):
         begin(other, make_settings(), tmp_path)
 
 

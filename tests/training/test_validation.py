@@ -71,13 +71,13 @@ def test_action_error_is_in_the_actions_unit_over_what_is_executed(
     act = policy.horizons.act
     batch.is_pad[:, act - 2 :] = True
 
-    def plan(self: Policy, history: object, noise: NDArray[np.float32]) -> NDArray[np.float32]:
+    def sample(self: Policy, seen: object, noise: NDArray[np.float32]) -> NDArray[np.float32]:
         assert noise.shape == (policy.noises, *batch.actions.shape)
         wrong: NDArray[np.float32] = batch.actions.numpy() + np.float32(3.0)
         wrong[:, act - 2 :] = np.nan  # beyond the episode's end, or not executed
         return wrong
 
-    monkeypatch.setattr(Policy, "plan", plan)
+    monkeypatch.setattr(Policy, "sample", sample)
     assert action_error(policy, batch) == pytest.approx(3.0)
 
 

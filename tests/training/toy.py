@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from ambient_policy.batch import Batch
+from ambient_policy.embodiments import Embodiment
 from ambient_policy.normalize import Affine, Normalizer
 from ambient_policy.policy import Policy, PolicySpec
 from ambient_policy.settings import NetworkSettings, RunSettings, TrainingSettings
@@ -38,7 +39,8 @@ def make_policy(run: RunSettings) -> Policy:
             observation_names=names,
             action_names=names,
             control_rate=10.0,
-            normalizer=Normalizer(unit, unit),
+            embodiments={"toy": Embodiment.whole(Normalizer(unit, unit))},
+            acting="toy",
             horizons=run.horizons,
             noise=run.noise,
             network=run.network,

@@ -14,6 +14,7 @@ from ambient_datasets.layout import LAYOUT
 from ambient_datasets.reading import StrPath, open_group
 from ambient_datasets.store import Attributes, Store, open_store
 from ambient_policy.errors import DataError, SettingsError, unknown
+from ambient_policy.settings import Tables
 
 __all__ = ["FORMATS", "open_any", "open_demonstrations", "open_diffusion_policy"]
 
@@ -60,6 +61,7 @@ def open_any(
     action_key: str = "action",
     observation_columns: Sequence[int] | None = None,
     cameras: Mapping[str, str] | None = None,
+    tables: Tables = Tables.memory,
 ) -> Store:
     """A store of our layout, which describes itself, or of diffusion_policy's, described here.
 
@@ -77,7 +79,7 @@ def open_any(
             "too. Remove the source's attributes, observation_columns and cameras from the config."
         )
     if ours:
-        return open_store(path)
+        return open_store(path, tables)
     if attributes is None:
         raise DataError(
             f"{path}: attribute '{LAYOUT}': missing, so this is no store of ours. If it is a "
@@ -85,5 +87,5 @@ def open_any(
             "names and units of observation and action."
         )
     return open_diffusion_policy(
-        path, attributes, observation_keys, action_key, observation_columns, cameras
+        path, attributes, observation_keys, action_key, observation_columns, cameras, tables
     )

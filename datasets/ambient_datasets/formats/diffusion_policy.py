@@ -2,7 +2,7 @@
 
 Layout: every ``data/<key>`` concatenates all episodes on axis 0, ``meta/episode_ends`` int64 is
 cumulative and exclusive. The file says nothing of names, units and control rate: the caller does.
-It carries no annotation either.
+Instructions and annotation lie beside one that our own writer made (``replay_beside.py``).
 """
 
 import math
@@ -14,6 +14,7 @@ import zarr
 from numpy.typing import NDArray
 
 from ambient_datasets.chunks import check_chunks
+from ambient_datasets.formats.replay_beside import read_beside
 from ambient_datasets.frames import open_frames
 from ambient_datasets.reading import (
     StrPath,
@@ -22,12 +23,14 @@ from ambient_datasets.reading import (
     find_array,
     open_group,
     read_rows,
-    read_table,
 )
 from ambient_datasets.store import Attributes, Store
+from ambient_datasets.tables import StoredColumns, make_table
 from ambient_policy.errors import DataError
+from ambient_policy.settings import Tables
 
 ENDS = "meta/episode_ends"
+MAX_ENDS = 2**27  # of 16 million episodes [bytes]
 
 
 def open_diffusion_policy(
@@ -37,6 +40,7 @@ def open_diffusion_policy(
     action_key: str = "action",
     observation_columns: Sequence[int] | None = None,
     cameras: Mapping[str, str] | None = None,
+    tables: Tables = Tables.memory,
 ) -> Store:
     """Open and validate, as ``open_store`` does.
 
@@ -49,31 +53,44 @@ def open_diffusion_policy(
         observation_columns: those taken of the columns side by side; None takes all.
         cameras: key of ``data/`` by the name that the camera is to have; its frames (N,H,W,3) are
             uint8, or floats that hold whole numbers from 0 to 255.
+        tables: as of ``open_store``; on disk, chunk files too are looked at when first unpacked.
 
     Raises:
         DataError: naming file, key, episode and remedy.
     """
     path = Path(path)
     with open_group(path) as group:
-        ends = _read_ends(group, path)
+        ends = read_ends(group, path)
         names, widths = attributes.observation_names, _widths(group, path, observation_keys)
         columns = _columns(path, observation_keys, widths, observation_columns, len(names))
-        parts = [
-            _read_key(group, path, key, ends, labels)
-            for key, labels in zip(observation_keys, _labels(widths, columns, names), strict=True)
-        ]
-        actions = _read_key(group, path, action_key, ends, attributes.action_names)
+        keys = tuple(f"data/{key}" for key in observation_keys)
+        labels = tuple(_labels(widths, columns, names))
+        seen = StoredColumns(path, keys, labels, ends, tuple(columns), guarded=False)
+        key, labels = (f"data/{action_key}",), (attributes.action_names,)
+        done = StoredColumns(path, key, labels, ends, guarded=False)
+        for stored in (seen, done):
+            stored.check(group, flatten=True)
         frames = {
             name: open_frames(find_array(group, path, f"data/{key}"), path, f"data/{key}", ends)
             for name, key in (cameras or {}).items()
         }
-    observations = np.concatenate(parts, axis=1)[:, columns]
-    observations.setflags(write=False)
-    return Store(path, attributes, ends, None, observations, actions, frames)
+        beside = read_beside(group, path, len(ends))
+    observations, actions = make_table(seen, tables), make_table(done, tables)
+    annotation, texts, index = beside.annotation, beside.texts, beside.index
+    return Store(path, attributes, ends, annotation, observations, actions, frames, texts, index)
 
 
-def _read_ends(group: zarr.Group, path: Path) -> NDArray[np.int64]:
+def read_ends(group: zarr.Group, path: Path) -> NDArray[np.int64]:
+    """(E,) cumulative, exclusive ends of the episodes.
+
+    Raises:
+        DataError: naming file, key and episode.
+    """
     array = find_array(group, path, ENDS)
+    if array.nbytes > MAX_ENDS:
+        raise fault(
+            path, ENDS, f"shape {array.shape}: at most {MAX_ENDS} bytes are read", "Restore it."
+        )
     check_chunks(array, path, ENDS)
     return check_ends(read_rows(array, path, ENDS, array.shape[0]), path, ENDS)
 
@@ -117,12 +134,3 @@ def _labels(widths: list[int], columns: list[int], names: Sequence[str]) -> list
     labels = [named.get(column, str(column)) for column in range(sum(widths))]
     stops = np.cumsum(widths)
     return [tuple(labels[stop - width : stop]) for stop, width in zip(stops, widths, strict=True)]
-
-
-def _read_key(
-    group: zarr.Group, path: Path, name: str, ends: NDArray[np.int64], names: tuple[str, ...]
-) -> NDArray[np.float32]:
-    key = f"data/{name}"
-    array = find_array(group, path, key)
-    check_chunks(array, path, key, ends)
-    return read_table(array, path, key, ends, names, flatten=True)

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ambient_datasets.formats.folder import is_file
 from ambient_datasets.reading import fault
 from ambient_policy.errors import DataError
 
 TIME_TOLERANCE = 1e-4  # [s]
 MARGIN = 16  # frames decoded before the first: encoders reorder at most so many
-ALIGNED = 128  # encoders round sizes up to whole blocks [px]
+MARGIN_PIXELS = 1024  # decoders take wider frames in memory than they hand out [px]
 RESTORE = "Restore the file from a copy, or leave the camera out."
 
 
@@ -42,13 +43,13 @@ def read_film(
     Raises:
         DataError: if the video is missing, damaged, of another size, or has no frame at a time.
     """
-    av = _library(path)
-    if not path.is_file():
+    av = find_decoder(path)
+    if not is_file(path):
         raise fault(path, "video", "there is no such file", RESTORE, episode)
     try:
         with (
             path.open("rb") as file,
-            av.open(file, format="mp4", io_open=_refuse, options=_limits(shape)) as container,
+            av.open(file, format="mp4", io_open=_refuse) as container,
         ):
             return _read(path, container, times, shape, fps, episode)
     except DataError:
@@ -72,6 +73,7 @@ def _read(
     episode: int,
 ) -> NDArray[np.uint8]:
     stream = container.streams.video[0]
+    stream.codec_context.options = _limits(shape)
     _check_size(path, (stream.codec_context.height, stream.codec_context.width), shape, episode)
     tick = float(stream.time_base)
     tolerance = min(TIME_TOLERANCE + tick, 0.25 / fps)
@@ -112,8 +114,8 @@ def _check_size(
 
 
 def _limits(shape: tuple[int, int, int]) -> dict[str, str]:
-    """Options of the decoder: no larger frame than declared, and no concealed damage."""
-    pixels = (shape[0] + ALIGNED) * (shape[1] + ALIGNED)
+    """Options of the decoder: no much larger frame than declared, and no concealed damage."""
+    pixels = (shape[0] + MARGIN_PIXELS) * (shape[1] + MARGIN_PIXELS)
     return {"max_pixels": str(pixels), "err_detect": "explode"}
 
 
@@ -121,7 +123,12 @@ def _refuse(url: str, flags: int, options: Any) -> Any:
     raise OSError(f"refers to '{url}', which is not followed")
 
 
-def _library(path: Path) -> Any:
+def find_decoder(path: Path) -> Any:
+    """PyAV.
+
+    Raises:
+        DataError: if it is not installed.
+    """
     try:
         return importlib.import_module("av")
     except ImportError as error:

@@ -19,6 +19,7 @@ from h5py import h5d, h5l, h5z
 from numpy.typing import NDArray
 
 from ambient_datasets.formats.apart import RESTORE
+from ambient_datasets.formats.folder import is_file
 from ambient_datasets.reading import fault
 from ambient_policy.errors import DataError
 
@@ -36,9 +37,9 @@ def guarded(path: Path, key: str) -> Iterator[None]:
     """Whatever h5py makes of broken bytes becomes one error that names file and place."""
     try:
         yield
-    except DataError:
+    except (DataError, MemoryError):
         raise
-    except Exception as error:  # OSError, KeyError, RuntimeError, MemoryError, UnicodeError, ...
+    except Exception as error:  # OSError, KeyError, RuntimeError, UnicodeError, ...
         raise fault(
             path, key, f"cannot be read ({type(error).__name__}: {error})", RESTORE
         ) from error
@@ -51,7 +52,7 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
     Raises:
         DataError: if there is none, or it is no whole HDF5 file.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise DataError(f"{path}: there is no such file. Give the path of an HDF5 file.")
     with guarded(path, "the file"):
         file = h5py.File(path, "r")

@@ -6,6 +6,7 @@ counted from the episode's first, it may be off by ``TIME_TOLERANCE`` and one fl
 Needs pyarrow (extra [lerobot]); cameras of type "video" need PyAV (extra [video]).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,10 +16,18 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ambient_datasets.demonstrations import MAX_PIXELS, Request, default_names, describe
-from ambient_datasets.formats.film import read_film
+from ambient_datasets.demonstrations import (
+    MAX_FRAMES,
+    MAX_PIXELS,
+    Request,
+    default_names,
+    describe,
+)
+from ambient_datasets.formats.apart import SECONDS, read_episode_apart
+from ambient_datasets.formats.film import find_decoder, read_film
 from ambient_datasets.formats.lerobot_index import Index, data_file, film, read_index, read_tasks
 from ambient_datasets.formats.lerobot_info import Feature, Info, read_info
+from ambient_datasets.formats.numbers import to_float32
 from ambient_datasets.formats.parquet import (
     batches,
     numbers,
@@ -31,6 +40,7 @@ from ambient_datasets.reading import StrPath, fault
 from ambient_datasets.records import Attributes, Episode
 
 TIME_TOLERANCE = 1e-4  # [s], lerobot's own
+FRAME_SECONDS = 0.1  # a frame is decoded within this time, or never [s]
 ROUNDING = 0.1  # the most that float32 may round a timestamp [rows]: beyond, it tells no rows apart
 ROW_KEYS = ("episode_index", "frame_index", "timestamp", "task_index")
 FRAMES = ("image", "video")
@@ -58,6 +68,11 @@ class LeRobot:
     _index: Index = field(repr=False)
     _tasks: Mapping[int, str] = field(repr=False)
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Features of each step, those of no use as numbers or frames too; sorted."""
+        return tuple(sorted(self.info.features))
+
     def __len__(self) -> int:
         """Episodes."""
         return self.stop - self.first
@@ -73,30 +88,56 @@ class LeRobot:
                 self.info.root, "episodes", f"no episode {i}; {len(self)} given", "Ask less."
             )
         number = self.first + i
-        path = data_file(self.info, self._index, number)
-        with open_parquet(path) as file:
-            return self._read(path, file, number)
+        path, place = data_file(self.info, self._index, number), f"episode {number}"
+        frames = int(self._index.lengths[number]) * len(self.cameras)
+        self._check_memory(number)
+        return read_episode_apart(
+            path, place, lambda: self._read(path, number), SECONDS + frames * FRAME_SECONDS
+        )
 
-    def _read(self, path: Path, file: pq.ParquetFile, number: int) -> Episode:
+    def _check_memory(self, number: int) -> None:
+        """Refuse an episode whose decoded frames would fill the memory, before decoding any."""
+        steps = int(self._index.lengths[number])
+        needed = steps * sum(math.prod(shape) for shape in self.cameras.values())
+        if needed > MAX_FRAMES:
+            raise fault(
+                self.info.root,
+                "frames",
+                f"{steps} steps take {needed} bytes decoded, and at most {MAX_FRAMES} are read",
+                "Take fewer cameras, or leave that episode out.",
+                number,
+            )
+
+    def _read(self, path: Path, number: int) -> Episode:
+        with open_parquet(path) as file:
+            return self._read_rows(path, file, number)
+
+    def _read_rows(self, path: Path, file: pq.ParquetFile, number: int) -> Episode:
         _check_rows(path, file, int(self._index.rows[number]))
         first = int(self._index.firsts[number])
         stop = first + int(self._index.lengths[number])
         keys = tuple(dict.fromkeys((*ROW_KEYS, *self.request.state, *self.request.action)))
         columns = read_columns(path, file, keys, first, stop)
         start = _check_steps(path, columns, number, self.info.fps)
-        tables = {
-            key: _read_table(path, key, columns[key], self.info.features[key], number)
-            for key in (*self.request.state, *self.request.action)
-        }
+        observations, actions = (
+            np.concatenate([self._table(path, columns, key, number) for key in keys], axis=1)
+            for keys in (self.request.state, self.request.action)
+        )
         return Episode(
-            np.concatenate([tables[key] for key in self.request.state], axis=1),
-            np.concatenate([tables[key] for key in self.request.action], axis=1),
+            observations,
+            actions,
             {
                 name: self._read_frames(path, file, name, key, number, start)
                 for name, key in self.request.cameras.items()
             },
             self._instruction(path, columns["task_index"], number),
         )
+
+    def _table(
+        self, path: Path, columns: Mapping[str, Any], key: str, number: int
+    ) -> NDArray[np.float32]:
+        width = self.info.features[key].width
+        return to_float32(path, key, numbers(path, key, columns[key], width, number), number)
 
     def _read_frames(
         self, path: Path, file: pq.ParquetFile, name: str, key: str, number: int, start: float
@@ -111,8 +152,11 @@ class LeRobot:
             path, file, key, int(self._index.firsts[number]), length, shape, number
         )
 
-    def _instruction(self, path: Path, column: Any, number: int) -> str:
-        """The episode's task; several in their order of appearance, with "; " between them."""
+    def _instruction(self, path: Path, column: Any, number: int) -> str | None:
+        """The episode's task, or None where it is empty.
+
+        Several stand in their order of appearance, with "; " between them.
+        """
         tasks = dict.fromkeys(whole_numbers(path, "task_index", column, number).tolist())
         strange = [task for task in tasks if task not in self._tasks]
         if strange:
@@ -123,7 +167,7 @@ class LeRobot:
                 RESTORE,
                 number,
             )
-        return "; ".join(self._tasks[task] for task in tasks)
+        return "; ".join(self._tasks[task] for task in tasks) or None
 
 
 def open_lerobot(path: StrPath, request: Request) -> LeRobot:
@@ -140,6 +184,8 @@ def open_lerobot(path: StrPath, request: Request) -> LeRobot:
     for key in (*request.state, *request.action):
         _check_numbers(info, key)
     films = [key for key in request.cameras.values() if _frames(info, key).dtype == "video"]
+    if films:
+        find_decoder(info.path)
     index = read_index(info, films)
     first, stop = _split(info, request.split)
     state, action = _names(info, request.state), _names(info, request.action)
@@ -289,28 +335,6 @@ def _check_times(path: Path, seconds: NDArray[np.float64], number: int, fps: flo
         "Correct fps or the timestamps, or leave that episode out.",
         number,
     )
-
-
-def _read_table(
-    path: Path, key: str, column: Any, feature: Feature, number: int
-) -> NDArray[np.float32]:
-    """(T,D) float32, finite."""
-    with np.errstate(over="ignore"):
-        table: NDArray[np.float32] = numbers(path, key, column, feature.width, number).astype(
-            np.float32
-        )
-    bad = ~np.isfinite(table)
-    if bad.any():
-        step, place = (int(n) for n in np.unravel_index(int(np.argmax(bad)), bad.shape))
-        raise fault(
-            path,
-            key,
-            f"step {step}, dimension {place} is {table[step, place]}, and every number must be "
-            "finite",
-            RESTORE,
-            number,
-        )
-    return table
 
 
 def _read_pictures(

@@ -6,6 +6,7 @@ earlier episodes of its file.
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ambient_datasets.formats.apart import Arrays, read_apart
+from ambient_datasets.formats.folder import is_file
 from ambient_datasets.formats.lerobot_info import EPISODE_FILES, RESTORE, Info, inside, whole
 from ambient_datasets.formats.parquet import (
     count_rows,
@@ -108,7 +111,9 @@ def read_tasks(info: Info) -> dict[int, str]:
         ]
     else:
         path = inside(info.root, TASK_TABLE, "the list of tasks")
-        pairs = _task_rows(path)
+        rows = read_apart(path, "the list of tasks", lambda: _read_tasks(path))
+        texts = json.loads(rows["texts"].tobytes())
+        pairs = list(zip(rows["numbers"].tolist(), texts, strict=True))
     tasks = {number: text for number, text in pairs if isinstance(text, str) and _is_utf8(text)}
     if len(tasks) < len(pairs):
         raise fault(path, "task", "a text is missing or broken, or one number has two", RESTORE)
@@ -120,13 +125,17 @@ def _is_utf8(text: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
-def _task_rows(path: Path) -> list[tuple[int, Any]]:
+def _read_tasks(path: Path) -> Arrays:
+    """Numbers, and as JSON the texts."""
     with open_parquet(path) as file:
         names = [name for name in TASK_NAMES if name in file.schema_arrow.names] or ["task"]
         columns = ("task_index", names[0])
         table = read_columns(path, file, columns, 0, count_rows(path, file, columns))
-        kinds = whole_numbers(path, "task_index", table["task_index"])
-        return list(zip(kinds.tolist(), table[names[0]].to_pylist(), strict=True))
+        texts = [text if isinstance(text, str) else None for text in table[names[0]].to_pylist()]
+        return {
+            "numbers": whole_numbers(path, "task_index", table["task_index"]),
+            "texts": np.frombuffer(json.dumps(texts).encode(), np.uint8),
+        }
 
 
 def _read_lines(info: Info, films: Sequence[str]) -> Index:
@@ -156,6 +165,8 @@ def _read_lines(info: Info, films: Sequence[str]) -> Index:
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     """The objects of a JSON lines file."""
     try:
+        if not is_file(path):
+            raise ValueError("no plain file")
         with path.open(encoding="utf-8") as file:
             for number, line in enumerate(iter(lambda: file.readline(MAX_LINE), ""), 1):
                 record = json.loads(line) if line.strip() else {}
@@ -169,11 +180,13 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
 
 def _read_tables(info: Info, films: Sequence[str]) -> Index:
     """v3.0: parquet files whose rows are episodes."""
-    paths = sorted(path.relative_to(info.root) for path in info.root.glob(EPISODE_TABLES))
+    found = (path.relative_to(info.root) for path in info.root.glob(EPISODE_TABLES))
+    paths = [inside(info.root, str(path), "the list") for path in sorted(found, key=_numbers)]
     if not paths:
         raise fault(info.root, EPISODE_TABLES, "there is no such file", RESTORE)
-    parts = [_read_table(info, inside(info.root, str(path), "the list"), films) for path in paths]
-    whole = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    whole = read_apart(
+        info.root / "meta/episodes", "the list of episodes", lambda: _join(paths, films)
+    )
     _check_order(info.root / "meta/episodes", whole["episode_index"])
     lengths, chunks, files = (
         whole[key] for key in ("length", "data/chunk_index", "data/file_index")
@@ -191,7 +204,17 @@ def _read_tables(info: Info, films: Sequence[str]) -> Index:
     )
 
 
-def _read_table(info: Info, path: Path, films: Sequence[str]) -> dict[str, NDArray[Any]]:
+def _numbers(path: Path) -> list[int]:
+    """file-999 before file-1000."""
+    return [int(digits) for digits in re.findall("[0-9]+", str(path))]
+
+
+def _join(paths: Sequence[Path], films: Sequence[str]) -> Arrays:
+    parts = [_read_table(path, films) for path in paths]
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+
+def _read_table(path: Path, films: Sequence[str]) -> dict[str, NDArray[Any]]:
     """One file of the list of episodes; the statistics in it are not read."""
     counts = ["episode_index", "length", "dataset_from_index", "dataset_to_index"]
     counts += ["data/chunk_index", "data/file_index"]

@@ -5,7 +5,6 @@ Its path templates come from a stranger: only ``{name}`` and ``{name:03d}`` are 
 lie in the data set's own folder.
 """
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -13,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ambient_datasets.formats.folder import is_file, lies_in, read_json
 from ambient_datasets.reading import fault
 from ambient_policy.errors import DataError
 
 INFO = "meta/info.json"
 EPISODE_FILES = ("v2.0", "v2.1")  # one parquet for each episode; they differ in statistics alone
 SHARED_FILES = ("v3.0",)  # several episodes in a file
-MAX_JSON = 64 * 1024**2  # [bytes]
 PLACEHOLDER = re.compile(r"\{(\w+)(?::0(\d)d)?\}")
 RESTORE = "Restore the file from a copy, or write the data set again."
 
@@ -99,12 +98,12 @@ def read_info(root: Path) -> Info:
         DataError: if it is missing, no JSON, of another version, or any entry of it is wrong.
     """
     path = root / INFO
-    if not path.is_file():
+    if not is_file(path):
         raise DataError(
             f"{path}: there is no such file. Give the folder of a LeRobotDataset (v2.1 or v3.0), "
             "the one that holds meta/ and data/."
         )
-    record = read_json(inside(root, INFO, "the folder"))
+    record = _mapping(path, "the whole", read_json(inside(root, INFO, "the folder")))
     version = record.get("codebase_version")
     known = (*EPISODE_FILES, *SHARED_FILES)
     if version not in known:
@@ -128,22 +127,6 @@ def read_info(root: Path) -> Info:
         None if video_path is None else _text(path, "video_path", video_path),
         str(record.get("robot_type")),
     )
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object of at most ``MAX_JSON`` bytes.
-
-    Raises:
-        DataError: if the file is anything else.
-    """
-    try:
-        if path.stat().st_size > MAX_JSON:
-            raise ValueError(f"{path.stat().st_size} bytes, at most {MAX_JSON} are read")
-        record = json.loads(path.read_text(encoding="utf-8"))
-        json.dumps(record, ensure_ascii=False).encode()  # fails for half a surrogate pair
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: no readable JSON ({error}). {RESTORE}") from error
-    return _mapping(path, "the whole", record)
 
 
 def whole(path: Path, record: Mapping[str, Any], key: str, least: int) -> int:
@@ -187,16 +170,12 @@ def _placed(match: re.Match[str], values: Mapping[str, int | str]) -> str:
 def inside(root: Path, relative: str, origin: str) -> Path:
     """``root / relative``, which must not leave the folder, not even through a link.
 
-    The Hub's cache keeps a data set as links from ``snapshots/<commit>`` to ``blobs``, two folders
-    up: those are its own.
-
     Raises:
         DataError: for a path that leads elsewhere.
     """
     parts = relative.replace("\\", "/").split("/")
     plain = bool(relative) and ".." not in parts and "" not in parts and "\0" not in relative
-    home = root.parent.parent if root.parent.name == "snapshots" else root
-    if not plain or not _lies_in(root / relative, home):
+    if not plain or not lies_in(root / relative, root):
         raise fault(
             root / INFO,
             origin,
@@ -204,13 +183,6 @@ def inside(root: Path, relative: str, origin: str) -> Path:
             "Write a path relative to the folder that stays in it.",
         )
     return root / relative
-
-
-def _lies_in(path: Path, folder: Path) -> bool:
-    try:
-        return path.resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError, ValueError):  # a loop of links, a name that cannot be one
-        return False
 
 
 def _features(path: Path, given: Any) -> dict[str, Feature]:

@@ -14,11 +14,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from ambient_datasets.formats.folder import is_file
 from ambient_datasets.reading import fault
 from ambient_policy.errors import DataError
 
 MAX_GROUP = 1024**3  # [bytes]
-BATCH_ROWS = 1024
+BUFFER = 2**20  # of a column that are read at once; without it, all of a row group [bytes]
+BATCH_ROWS, BATCH = 1024, 2**24  # at the most: rows, bytes of all columns
 RESTORE = "Restore the file from a copy, or write the data set again."
 
 
@@ -29,12 +31,14 @@ def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
     Raises:
         DataError: if it is missing, truncated or corrupt.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise DataError(f"{path}: there is no such file, and the metadata leads to it. {RESTORE}")
     try:
-        with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
+        with pq.ParquetFile(
+            path, pre_buffer=False, buffer_size=BUFFER, page_checksum_verification=True
+        ) as file:
             yield file
-    except DataError:
+    except (DataError, MemoryError):
         raise
     except Exception as error:  # pyarrow raises whatever it likes
         raise DataError(
@@ -53,7 +57,8 @@ def batches(
     """
     _check_columns(path, file, columns)
     groups, row = _groups(path, file, first, stop)
-    for batch in file.iter_batches(BATCH_ROWS, groups, list(columns), use_threads=False):
+    rows = _batch_rows(file, groups)
+    for batch in file.iter_batches(rows, groups, list(columns), use_threads=False):
         begin, end = max(first - row, 0), min(stop - row, len(batch))
         row += len(batch)
         if begin < end:
@@ -155,6 +160,13 @@ def _groups(path: Path, file: pq.ParquetFile, first: int, stop: int) -> tuple[li
             _check_size(path, index, group)
         row += group.num_rows
     return found, begin
+
+
+def _batch_rows(file: pq.ParquetFile, groups: Sequence[int]) -> int:
+    """So many that rows of pictures are read a few at a time."""
+    sizes = [file.metadata.row_group(index) for index in groups]
+    row = max((group.total_byte_size // max(group.num_rows, 1) for group in sizes), default=0)
+    return min(BATCH_ROWS, max(BATCH // max(row, 1), 1))
 
 
 def _check_size(path: Path, index: int, group: pq.RowGroupMetaData) -> None:

@@ -26,11 +26,18 @@ def read_picture(data: Any, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     try:
         with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=KINDS) as picture:
             warnings.simplefilter("ignore")  # what matters is refused below, by its size
+            _check_sums(data)
             found = (picture.height, picture.width, len(picture.getbands()))
             if found != shape or picture.mode != "RGB":
                 raise ValueError(f"a {picture.mode} picture of {found}, but {shape} was declared")
             return np.asarray(picture)
-    except ValueError:
+    except (ValueError, MemoryError):
         raise
     except Exception as error:  # decoders raise whatever they like
         raise ValueError(f"no {' or '.join(KINDS)} picture that can be read ({error})") from error
+
+
+def _check_sums(data: bytes) -> None:
+    """Of a PNG; Pillow does not look at them when it decodes. (A JPEG has none.)"""
+    with Image.open(io.BytesIO(data), formats=KINDS) as picture:
+        picture.verify()

@@ -5,6 +5,7 @@ axes after the first become columns. The files say nothing of names, units and c
 """
 
 import math
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,27 +16,39 @@ import zarr
 from numpy.typing import NDArray
 
 from ambient_datasets.chunks import check_chunks
-from ambient_datasets.demonstrations import Request, default_names, describe
+from ambient_datasets.demonstrations import MAX_FRAMES, Request, default_names, describe
+from ambient_datasets.formats.diffusion_policy import ENDS, read_ends
+from ambient_datasets.formats.numbers import to_float32
+from ambient_datasets.formats.replay_beside import Beside, read_beside
 from ambient_datasets.frames import Frames, open_frames, to_bytes
 from ambient_datasets.reading import (
     StrPath,
-    check_ends,
     check_length,
     fault,
     find_array,
     open_group,
     read_block,
-    read_rows,
 )
 from ambient_datasets.records import Attributes, Episode
 from ambient_policy.errors import DataError
 
-ENDS = "meta/episode_ends"
+METADATA = (".zarray", "zarr.json")  # of an array, zarr v2 and v3
+MAX_BYTES = MAX_FRAMES * 4  # of one array in one episode; frames may be float32 [bytes]
 
 
 @dataclass(frozen=True)
 class Replay:
-    """A checked replay buffer; see ``Demonstrations``."""
+    """A checked replay buffer; see ``Demonstrations``.
+
+    Attributes:
+        path: the folder or .zip file.
+        attributes: what its numbers mean.
+        ends: (E,) exclusive end row of each episode.
+        state, action: keys whose columns make up observation and action.
+        frames: of each camera by our name for it.
+        keys: of ``data/``, asked for or not; sorted.
+        beside: instructions, where our own writer left some.
+    """
 
     path: Path
     attributes: Attributes
@@ -43,6 +56,8 @@ class Replay:
     state: tuple[str, ...]
     action: tuple[str, ...]
     frames: Mapping[str, Frames]
+    keys: tuple[str, ...]
+    beside: Beside
 
     @property
     def cameras(self) -> Mapping[str, tuple[int, int, int]]:
@@ -70,34 +85,29 @@ class Replay:
                 name: to_bytes(self._rows(group, frames.key, i), frames, self._first(i))
                 for name, frames in self.frames.items()
             }
-        return Episode(observations, actions, images)
+        return Episode(observations, actions, images, self.beside.instruction(i))
 
     def _first(self, i: int) -> int:
         return int(self.ends[i - 1]) if i else 0
 
     def _rows(self, group: zarr.Group, key: str, i: int) -> NDArray[Any]:
-        """The rows of episode i, unpacked from the beginning of its first chunk."""
+        """The rows of episode i."""
         array, first, stop = find_array(group, self.path, key), self._first(i), int(self.ends[i])
-        aligned = first - first % array.chunks[0]
-        return read_block(array, self.path, key, aligned, stop, self.ends)[first - aligned :]
+        size = (stop - first) * math.prod(array.shape[1:]) * array.dtype.itemsize
+        if size > MAX_BYTES:
+            raise fault(
+                self.path,
+                key,
+                f"{stop - first} steps take {size} bytes, and at most {MAX_BYTES} are read",
+                "Leave that episode out, or write frames as uint8.",
+                i,
+            )
+        return read_block(array, self.path, key, first, stop, self.ends)
 
     def _table(self, group: zarr.Group, name: str, i: int) -> NDArray[np.float32]:
         key = f"data/{name}"
         rows = self._rows(group, key, i)
-        with np.errstate(over="ignore"):
-            table: NDArray[np.float32] = rows.reshape(len(rows), -1).astype(np.float32)
-        bad = ~np.isfinite(table)
-        if bad.any():
-            step, column = np.unravel_index(int(np.argmax(bad)), bad.shape)
-            raise fault(
-                self.path,
-                key,
-                f"step {step}, column {column} is {table[step, column]}, and every number must be "
-                "finite",
-                "Correct the file, or leave that episode out.",
-                i,
-            )
-        return table
+        return to_float32(self.path, key, rows.reshape(len(rows), -1), i)
 
 
 def open_replay(path: StrPath, request: Request) -> Replay:
@@ -112,34 +122,43 @@ def open_replay(path: StrPath, request: Request) -> Replay:
             f"{path}: split = '{request.split}': a replay buffer has no splits. Leave it out."
         )
     with open_group(path) as group:
-        ends = _read_ends(group, path)
+        ends = read_ends(group, path)
+        if len(ends) == 0:
+            raise fault(path, ENDS, "no episodes", "Give a file that holds at least one.")
         names = [
             default_names(keys, [_width(group, path, key, ends) for key in keys])
             for keys in (request.state, request.action)
         ]
         frames = {name: _frames(group, path, key, ends) for name, key in request.cameras.items()}
+        beside = read_beside(group, path, len(ends))
     attributes = describe(path, request, names[0], names[1])
-    return Replay(path, attributes, ends, request.state, request.action, frames)
+    keys = tuple(sorted(_list_keys(path)))
+    return Replay(path, attributes, ends, request.state, request.action, frames, keys, beside)
 
 
-def _read_ends(group: zarr.Group, path: Path) -> NDArray[np.int64]:
-    array = find_array(group, path, ENDS)
-    check_chunks(array, path, ENDS)
-    ends = check_ends(read_rows(array, path, ENDS, array.shape[0]), path, ENDS)
-    if len(ends) == 0:
-        raise fault(path, ENDS, "no episodes", "Give a file that holds at least one.")
-    return ends
+def _list_keys(path: Path) -> set[str]:
+    """By the names of files alone: what nobody asked for may be written in a way zarr cannot read.
+
+    (UMI's cameras, for one, are packed by a codec of their own.)
+    """
+    if path.is_dir():
+        names = [f"data/{file.parent.name}/{file.name}" for file in path.glob("data/*/*")]
+    else:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    parts = (name.split("/") for name in names)
+    return {p[1] for p in parts if len(p) == 3 and p[0] == "data" and p[2] in METADATA}
 
 
 def _width(group: zarr.Group, path: Path, name: str, ends: NDArray[np.int64]) -> int:
     """The columns of a key, its length, type and chunk files checked."""
     key = f"data/{name}"
     array = find_array(group, path, key)
-    if array.ndim < 2 or array.dtype.kind != "f" or min(array.shape[1:]) < 1:
+    if array.ndim < 2 or array.dtype.kind not in "fiub" or min(array.shape[1:]) < 1:
         raise fault(
             path,
             key,
-            f"shape {array.shape} and type {array.dtype} given, (rows, dimensions) floats needed",
+            f"shape {array.shape} and type {array.dtype} given, (rows, dimensions) numbers needed",
             "Name another key, or write it two-dimensional and as float32.",
         )
     check_length(array, path, key, ends)

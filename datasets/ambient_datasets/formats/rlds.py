@@ -37,7 +37,7 @@ from ambient_policy.errors import DataError
 
 ENCODINGS = ("jpeg", "png", "")  # of pictures; what is not said the bytes say
 MAX_COLUMNS = 2**16  # of one key; each gets a name
-# Where Open-X data sets keep the task's words; the first of them that a data set has is read.
+# Where Open-X data sets keep the task's words; the first of them that is text is read.
 INSTRUCTIONS = (
     "steps/language_instruction",
     "steps/observation/natural_language_instruction",
@@ -60,7 +60,17 @@ class Rlds:
     _words: Feature | None = field(repr=False)
     _index: "_Index" = field(repr=False)
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Features of each step, those of no use as numbers or frames too; sorted.
+
+        But for the instruction's, which is kept without being asked for.
+        """
+        features = (f for f in self._features.values() if f is not self._words)
+        return tuple(sorted(f.key for f in features if f.per_step))
+
     def __len__(self) -> int:
+        """Episodes."""
         return len(self._index)
 
     def episode(self, i: int) -> Episode:
@@ -122,7 +132,7 @@ def open_rlds(path: StrPath, request: Request) -> Rlds:
     folder = Path(path)
     features = read_features(folder / FEATURES)
     _check_request(folder / FEATURES, request, features)
-    words = _find_words(folder / FEATURES, features)
+    words = _find_words(features)
     attributes = _describe(folder, request, features)
     shards, origin = read_shards(folder, request.split)
     index = _Index(
@@ -164,7 +174,7 @@ def _check_known(path: Path, name: str, key: str, features: Mapping[str, Feature
 
 def _is_table(feature: Feature) -> bool:
     plain = feature.kind == TENSOR and feature.encoding in ("none", "") and list_of(feature) != ""
-    fixed = -1 not in feature.shape and math.prod(feature.shape) <= MAX_COLUMNS
+    fixed = -1 not in feature.shape and 1 <= math.prod(feature.shape) <= MAX_COLUMNS
     return plain and feature.per_step and fixed
 
 
@@ -179,7 +189,7 @@ def _unfit(path: Path, name: str, feature: Feature) -> DataError:
     need = (
         "jpeg or png pictures of shape (height, width, 3)"
         if name == "cameras"
-        else f"at most {MAX_COLUMNS} plain numbers, of a shape that does not vary,"
+        else f"1 to {MAX_COLUMNS} plain numbers, of a shape that does not vary,"
     )
     return fault(
         path,
@@ -199,11 +209,12 @@ def _describe(folder: Path, request: Request, features: Mapping[str, Feature]) -
     return describe(folder, request, observation, action)
 
 
-def _find_words(path: Path, features: Mapping[str, Feature]) -> Feature | None:
+def _find_words(features: Mapping[str, Feature]) -> Feature | None:
     """The instruction: a text, or numbers that are its bytes; None where the data set has none."""
-    feature = next((features[key] for key in INSTRUCTIONS if key in features), None)
-    bytewise = feature and _is_table(feature) and list_of(feature) == WHOLE
-    if feature is not None and feature.kind != TEXT and not bytewise:
-        what = f"{feature.kind} of type '{feature.dtype}', and an instruction is text or its bytes"
-        raise fault(path, feature.key, what, "Restore the file from the data set's own copy.")
-    return feature
+    there = (features[key] for key in INSTRUCTIONS if key in features)
+    return next((feature for feature in there if _is_words(feature)), None)
+
+
+def _is_words(feature: Feature) -> bool:
+    """Not so where only an embedding of the words is kept."""
+    return feature.kind == TEXT or (_is_table(feature) and list_of(feature) == WHOLE)

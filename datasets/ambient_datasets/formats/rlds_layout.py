@@ -1,22 +1,20 @@
 """What the two JSON files of a tfds folder say: which features an episode has, where shards lie."""
 
-import json
+import math
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ambient_datasets.formats.folder import REMEDY, is_file, lies_in, read_json
 from ambient_datasets.reading import fault
 
 FEATURES, INFO = "features.json", "dataset_info.json"
 TENSOR, TEXT, IMAGE = "tensor", "text", "image"
 TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
-MAX_JSON = 64 * 2**20  # [byte]; real ones have some 10 kB
-MAX_DEPTH = 32  # of features inside features; real ones have 5
 SHARD = r"\.tfrecord-[0-9]{5}-of-[0-9]{5}$"
 UNSAFE = r"[/\\{}\x00-\x1f\ud800-\udfff]"  # in a file name
-REMEDY = "Restore the file from the data set's own copy."
 
 
 @dataclass(frozen=True)
@@ -49,13 +47,13 @@ class Shard:
     records: int
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file.
+def _read_object(path: Path) -> dict[str, Any]:
+    """The object in one of the two files.
 
     Raises:
         DataError: if there is none, or it is no such file.
     """
-    if not path.is_file():
+    if not is_file(path):
         inside = ", ".join(sorted(p.parent.name for p in path.parent.glob(f"*/{path.name}")))
         raise fault(
             path,
@@ -63,14 +61,18 @@ def read_json(path: Path) -> dict[str, Any]:
             f"missing; it lies in {inside}" if inside else "missing",
             f"Give the folder <name>/<version> that holds {INFO} and {FEATURES}.",
         )
-    try:
-        if path.stat().st_size > MAX_JSON:
-            raise ValueError(f"{path.stat().st_size} bytes, at most {MAX_JSON} allowed")
-        record = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        what = f"cannot be read as JSON ({type(error).__name__}: {error})"
-        raise fault(path, "file", what, REMEDY) from error
-    return _object(path, "top level", record)
+    _check_inside(path)
+    return _object(path, "top level", read_json(path))
+
+
+def _check_inside(path: Path) -> None:
+    if not lies_in(path, path.parent):
+        raise fault(
+            path,
+            "file",
+            "leads out of the data set's folder, and is not followed",
+            "Put the file itself there, or give the folder that it lies in.",
+        )
 
 
 def _object(path: Path, place: str, value: Any) -> dict[str, Any]:
@@ -108,25 +110,21 @@ def read_features(path: Path) -> dict[str, Feature]:
     Raises:
         DataError: if features.json is not laid out as tfds does.
     """
-    root = read_json(path)
-    return {f.key: f for f in _flatten(path, "", root, per_step=False, depth=0)}
+    root = _read_object(path)
+    return {f.key: f for f in _flatten(path, "", root, per_step=False)}
 
 
-def _flatten(
-    path: Path, key: str, node: dict[str, Any], *, per_step: bool, depth: int
-) -> Iterator[Feature]:
-    if depth > MAX_DEPTH:
-        raise fault(path, key, f"features lie more than {MAX_DEPTH} deep in each other", REMEDY)
+def _flatten(path: Path, key: str, node: dict[str, Any], *, per_step: bool) -> Iterator[Feature]:
     if "featuresDict" in node:
         inner = _object(path, key or "top level", node["featuresDict"]).get("features")
         for name, child in _object(path, f"{key}: features", inner).items():
             below = f"{key}/{name}" if key else name
             child = _object(path, below, child)
-            yield from _flatten(path, below, child, per_step=per_step, depth=depth + 1)
+            yield from _flatten(path, below, child, per_step=per_step)
     elif "sequence" in node and not per_step and key == "steps":
         child = _object(path, f"{key}: sequence", node["sequence"]).get("feature")
         child = _object(path, f"{key}: feature", child)
-        yield from _flatten(path, key, child, per_step=True, depth=depth + 1)
+        yield from _flatten(path, key, child, per_step=True)
     else:
         yield _leaf(path, key, node, per_step)
 
@@ -139,21 +137,18 @@ def _leaf(path: Path, key: str, node: dict[str, Any], per_step: bool) -> Feature
     kind = kinds[0]
     record = _object(path, f"{key}: {kind}", node[kind])
     encoding = record.get("encodingFormat" if kind == IMAGE else "encoding", "")
-    return Feature(
-        key,
-        kind,
-        _shape(path, key, record),
-        _text(path, f"{key}: dtype", record.get("dtype", "")),
-        _text(path, f"{key}: encoding", encoding),
-        per_step,
-    )
+    shape = _shape(path, key, record)
+    dtype = _text(path, f"{key}: dtype", record.get("dtype", ""))
+    # many Open-X data sets keep words as a tensor of type string: its record is that of a Text
+    kind = TEXT if (kind, dtype) == (TENSOR, "string") and math.prod(shape) == 1 else kind
+    return Feature(key, kind, shape, dtype, _text(path, f"{key}: encoding", encoding), per_step)
 
 
 def _shape(path: Path, key: str, record: dict[str, Any]) -> tuple[int, ...]:
     place = f"{key}: shape"
     dimensions = _object(path, place, record.get("shape", {})).get("dimensions", [])
     shape = tuple(_whole(path, place, d) for d in _list(path, place, dimensions))
-    if len(shape) > 8 or any(d < 1 and d != -1 for d in shape):
+    if len(shape) > 8 or any(d < -1 for d in shape):
         raise fault(path, place, f"{_short(shape)} is no shape", REMEDY)
     return shape
 
@@ -172,7 +167,7 @@ def read_shards(folder: Path, split: str | None) -> tuple[list[Shard], dict[str,
         DataError: if the split is unknown or missing, a shard is missing, or the file is broken.
     """
     path = folder / INFO
-    info = read_json(path)
+    info = _read_object(path)
     if _text(path, "fileFormat", info.get("fileFormat", "tfrecord")) != "tfrecord":
         what = f"{info['fileFormat']!r} given; 'tfrecord' alone is read"
         raise fault(path, "fileFormat", what, "Write the data set again as TFRecord.")
@@ -191,7 +186,10 @@ def read_shards(folder: Path, split: str | None) -> tuple[list[Shard], dict[str,
     chosen = [split] if split is not None else list(here)
     shards = [shard for name in chosen for shard in here[name]]
     _check_shards(path, shards)
-    return [shard for shard in shards if shard.records or _is_here(shard)], {
+    shards = [shard for shard in shards if shard.records or _is_here(shard)]
+    for shard in shards:
+        _check_inside(shard.path)
+    return shards, {
         "data_set": _text(path, "name", info.get("name")),
         "version": _text(path, "version", info.get("version", "")),
         "splits": list(chosen),
@@ -213,7 +211,7 @@ def _check_strays(path: Path, known: Collection[str]) -> None:
 
 
 def _is_here(shard: Shard) -> bool:
-    return shard.path.is_file()
+    return is_file(shard.path)
 
 
 def _check_shards(path: Path, shards: Sequence[Shard]) -> None:

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ambient_datasets.demonstrations import MAX_PIXELS
+from ambient_datasets.demonstrations import MAX_FRAMES, MAX_PIXELS
+from ambient_datasets.formats.numbers import to_float32
 from ambient_datasets.formats.pictures import KINDS, read_picture
 from ambient_datasets.formats.rlds_layout import TEXT, Feature
 from ambient_datasets.formats.tf_example import BYTES, FLOATS, WHOLE, decode_example, values
@@ -22,8 +23,6 @@ from ambient_policy.errors import DataError
 
 T = TypeVar("T")
 COUNTER = "steps/is_first"  # one for each step, whatever shapes features.json declares
-MAX_EXACT = 2**24  # up to here float32 holds every whole number
-MAX_FRAMES = 2**30  # of one episode, decoded [byte]
 REMEDY = "Fetch the file again, or ask for other keys."
 
 
@@ -84,17 +83,7 @@ class Record:
                 f"{steps * width}",
             )
         table = np.array(items, np.float32 if kind == FLOATS else np.int64).reshape(steps, width)
-        self._check_table(feature.key, table)
-        return table.astype(np.float32)
-
-    def _check_table(self, key: str, table: NDArray[Any]) -> None:
-        whole = table.dtype.kind == "i"
-        good = (table >= -MAX_EXACT) & (table <= MAX_EXACT) if whole else np.isfinite(table)
-        if not good.all():
-            step, column = (int(i) for i in np.argwhere(~good)[0])
-            need = f"whole numbers up to {MAX_EXACT}" if whole else "finite numbers"
-            what = f"step {step}, dimension {column} is {table[step, column]}; {need} are needed"
-            raise self.fault(key, what)
+        return to_float32(self.path, feature.key, table, self.episode)
 
     def shape(self, feature: Feature) -> tuple[int, int, int]:
         """(H,W,3) [px] of a camera's frames: as declared, else as of its first frame."""

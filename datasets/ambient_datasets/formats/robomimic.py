@@ -17,16 +17,14 @@ Kept besides: the instruction (``ep_meta`` of the demonstration, or ``problem_in
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from ambient_datasets.demonstrations import Request, describe
-from ambient_datasets.formats.apart import RESTORE, read_apart
+from ambient_datasets.formats.apart import RESTORE, read_apart, read_episode_apart
 from ambient_datasets.formats.hdf5 import (
     find_array,
     find_group,
@@ -35,6 +33,7 @@ from ambient_datasets.formats.hdf5 import (
     read_array,
     read_text,
 )
+from ambient_datasets.formats.numbers import to_float32
 from ambient_datasets.formats.robomimic_layout import (
     DATA,
     Columns,
@@ -72,6 +71,11 @@ class RobomimicDemonstrations:
         """Of the demonstrations."""
         return tuple(self._index.names)
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Arrays with a row for each step, those of no use as numbers or frames too; sorted."""
+        return tuple(self._index.keys)
+
     def __len__(self) -> int:
         """Demonstrations."""
         return len(self._index.names)
@@ -85,14 +89,7 @@ class RobomimicDemonstrations:
         if not 0 <= i < len(self):
             raise DataError(f"{self.path}: episode {i}: give one of 0 to {len(self) - 1}.")
         place = join(DATA, self.names[i])
-        packed = read_apart(self.path, place, lambda: _read_demo(self.path, self._index, i))
-        with np.load(BytesIO(packed), allow_pickle=False) as tables:
-            images = {name: tables[f"image_{name}"] for name in self._index.pictures}
-            text = tables["instruction"].tobytes().decode() or None
-            try:
-                return Episode(tables["observations"], tables["actions"], images, text)
-            except DataError as error:
-                raise DataError(f"{self.path}: {place}: {error}") from error
+        return read_episode_apart(self.path, place, lambda: _read_demo(self.path, self._index, i))
 
 
 def open_robomimic(path: StrPath, request: Request) -> RobomimicDemonstrations:
@@ -106,8 +103,7 @@ def open_robomimic(path: StrPath, request: Request) -> RobomimicDemonstrations:
         DataError: naming file and place, among others for a demonstration without actions.
     """
     path = Path(path)
-    packed = read_apart(path, "the file", lambda: read_index(path, request).encode())
-    index = Index.decode(packed)
+    index = Index.decode(read_apart(path, "the file", lambda: read_index(path, request).encode()))
     names = [
         [name for part in parts for name in part.names] for parts in (index.state, index.action)
     ]
@@ -115,31 +111,31 @@ def open_robomimic(path: StrPath, request: Request) -> RobomimicDemonstrations:
     return RobomimicDemonstrations(path, replace(attributes, extra=dict(index.world)), index)
 
 
-def _read_demo(path: Path, index: Index, i: int) -> bytes:
-    """The arrays of a demonstration, as an .npz."""
+def _read_demo(path: Path, index: Index, i: int) -> Episode:
     place = join(DATA, index.names[i])
     with open_hdf5(path) as file:
         data = find_group(file, path, "", DATA)
         demo = find_group(data, path, DATA, index.names[i])
-        tables: dict[str, NDArray[Any]] = {
-            name: np.concatenate([_read_part(demo, path, place, part) for part in parts], axis=1)
-            for name, parts in (("observations", index.state), ("actions", index.action))
+        observations, actions = (
+            np.concatenate([_read_part(demo, path, place, part) for part in parts], axis=1)
+            for parts in (index.state, index.action)
+        )
+        images = {
+            name: _read_frames(demo, path, place, key, index.shapes[name])
+            for name, key in index.pictures.items()
         }
-        for name, key in index.pictures.items():
-            tables[f"image_{name}"] = _read_frames(demo, path, place, key, index.shapes[name])
-        text = _instruction(data, demo, path, place) or ""
-    packed = BytesIO()
-    np.savez(
-        packed, allow_pickle=False, instruction=np.frombuffer(text.encode(), np.uint8), **tables
-    )
-    return packed.getvalue()
+        instruction = _instruction(data, demo, path, place)
+    try:
+        return Episode(observations, actions, images, instruction)
+    except DataError as error:
+        raise DataError(f"{path}: {place}: {error}") from error
 
 
 def _read_part(demo: h5py.Group, path: Path, place: str, part: Columns) -> NDArray[np.float32]:
     array, key = find_array(demo, path, place, part.key), join(place, part.key)
     check_table(array, path, key, part)
     raw = read_array(array, path, key)
-    return _to_float32(raw.reshape(len(raw), -1)[:, part.first : part.stop], path, key)
+    return to_float32(path, key, raw.reshape(len(raw), -1)[:, part.first : part.stop])
 
 
 def _read_frames(
@@ -151,22 +147,6 @@ def _read_frames(
         raise fault(path, key, what, "Leave out the demonstrations that differ, by a filter key.")
     frames: NDArray[np.uint8] = read_array(array, path, key)
     return frames
-
-
-def _to_float32(values: NDArray[Any], path: Path, key: str) -> NDArray[np.float32]:
-    """Finite numbers; whole ones exactly."""
-    with np.errstate(over="ignore"):
-        table: NDArray[np.float32] = values.astype(np.float32)
-    bad = ~np.isfinite(table) if values.dtype.kind == "f" else table.astype(values.dtype) != values
-    if bad.any():
-        step, column = (int(index) for index in np.argwhere(bad)[0])
-        raise fault(
-            path,
-            key,
-            f"step {step}, column {column} is {values[step, column]}, no finite float32",
-            "Correct it, or leave the demonstration out by a filter key.",
-        )
-    return table
 
 
 def _control_rate(world: Mapping[str, dict[str, JSON]], path: Path) -> float | None:

@@ -6,12 +6,13 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 
 from ambient_datasets.demonstrations import MAX_PIXELS, Request
-from ambient_datasets.formats.apart import RESTORE
+from ambient_datasets.formats.apart import RESTORE, Arrays
 from ambient_datasets.formats.hdf5 import (
     find_array,
     find_group,
@@ -28,6 +29,7 @@ from ambient_datasets.records import JSON
 from ambient_policy.errors import DataError
 
 DATA, MASK, OBS = "data", "mask", "obs"
+MAX_KEYS = 1000  # arrays of one demonstration that are listed
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Index:
         pictures: the key of each camera.
         shapes: (H,W,3) [px] of each camera.
         world: the file's own description of it.
+        keys: of the first demonstration's arrays that have a row for each step, sorted.
     """
 
     names: list[str]
@@ -67,16 +70,19 @@ class Index:
     pictures: dict[str, str]
     shapes: dict[str, list[int]]
     world: dict[str, dict[str, JSON]]
+    keys: list[str]
 
     @staticmethod
-    def decode(text: bytes) -> "Index":
-        record = json.loads(text)
+    def decode(arrays: Arrays) -> "Index":
+        """What ``encode`` made of it."""
+        record = json.loads(arrays["index"].tobytes())
         for part in ("state", "action"):
             record[part] = [Columns(**columns) for columns in record[part]]
         return Index(**record)
 
-    def encode(self) -> bytes:
-        return json.dumps(asdict(self)).encode()
+    def encode(self) -> Arrays:
+        """As arrays, so that it may come from another process."""
+        return {"index": np.frombuffer(json.dumps(asdict(self)).encode(), np.uint8)}
 
 
 def read_index(path: Path, request: Request) -> Index:
@@ -95,13 +101,30 @@ def read_index(path: Path, request: Request) -> Index:
             },
             {},
             _read_world(data, path),
+            [],
         )
         for name, key in index.pictures.items():
             shape = frame_shape(find_array(first, path, place, key), path, join(place, key))
             index.shapes[name] = list(shape)
-        rows = sum(_check_demo(data, path, name, index) for name in names)
-        _check_total(data, path, rows, request.split)
+        rows = [_check_demo(data, path, name, index) for name in names]
+        _check_total(data, path, sum(rows), request.split)
+        asked = {_parse(path, key)[0] for key in (*request.state, *request.cameras.values())}
+        index.keys.extend(sorted(_list_keys(first, path, place, rows[0], asked)))
     return index
+
+
+def _list_keys(demo: h5py.Group, path: Path, place: str, rows: int, asked: set[str]) -> set[str]:
+    """What has a row for each step: ``obs/pos`` as "pos", unless it was asked for in full."""
+    found: set[str] = set()
+
+    def note(name: str, node: Any) -> bool | None:
+        if isinstance(node, h5py.Dataset) and node.shape and len(node) == rows:
+            found.add(name if name in asked else name.removeprefix(f"{OBS}/"))
+        return True if len(found) > MAX_KEYS else None  # anything but None ends it
+
+    with guarded(path, place):
+        demo.visititems(note)  # follows no link out of the file, and nothing twice
+    return {name for name in found if name.isprintable()}
 
 
 def _choose(file: h5py.File, data: h5py.Group, path: Path, split: str | None) -> list[str]:
@@ -220,7 +243,7 @@ def _check_commands(demo: h5py.Group, path: Path, place: str, key: str) -> None:
 
 def check_table(array: h5py.Dataset, path: Path, key: str, part: Columns) -> None:
     width = math.prod(array.shape[1:])
-    if array.dtype.kind not in "fiu" or width < part.stop:
+    if array.dtype.kind not in "fiub" or width < part.stop:
         raise fault(
             path,
             key,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ambient_datasets.reading import fault
 from ambient_policy.errors import DataError
 
-MAX_RECORD = 2**31 - 1  # protobuf's own limit [byte]
+MAX_RECORD = 2**30  # one episode, its pictures encoded [byte]
 HEADER, FOOTER = struct.Struct("<QI"), struct.Struct("<I")
 REMEDY = "Fetch or copy the file again; it was damaged on its way or is no TFRecord file."
 
@@ -93,19 +93,19 @@ def read_record(path: Path, record: int, begin: int, end: int) -> bytes:
     Raises:
         DataError: if a checksum does not fit, or the file has changed since.
     """
+    size = end - begin - HEADER.size - FOOTER.size
     try:
         with path.open("rb") as file:
             file.seek(begin)
-            frame = file.read(end - begin)
+            header, data, footer = (file.read(n) for n in (HEADER.size, size, FOOTER.size))
     except OSError as error:
         raise _unreadable(path, error) from error
-    if len(frame) != end - begin:
+    if len(footer) < FOOTER.size:
         raise _damaged(path, record, begin, "the file has become shorter since it was opened")
-    length, checksum = HEADER.unpack_from(frame)
-    if masked_crc32c(frame[:8]) != checksum or length != end - begin - HEADER.size - FOOTER.size:
+    length, checksum = HEADER.unpack(header)
+    if masked_crc32c(header[:8]) != checksum or length != size:
         raise _damaged(path, record, begin, "the checksum of its length does not fit")
-    data = frame[HEADER.size : -FOOTER.size]
-    if FOOTER.unpack_from(frame, end - begin - FOOTER.size)[0] != masked_crc32c(data):
+    if FOOTER.unpack(footer)[0] != masked_crc32c(data):
         raise _damaged(path, record, begin, "the checksum of its data does not fit")
     return data
 

@@ -1,0 +1,242 @@
+"""The model card of a policy: README.md with a YAML header that the Hugging Face Hub reads."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from ambient_policy.evaluation.comparison import Row
+from ambient_policy.evaluation.tables import interval, number, percent
+from ambient_policy.pretrained import LIBRARY, Pretrained
+from ambient_policy.settings import RunSettings, SourceSettings, Trust
+
+# settings of scripts/evaluate.py that an evaluation remembers
+STARTS = ("episodes", "first_seed", "seed")
+TAGS = ("robotics", "imitation-learning", "diffusion-policy", "ambient-diffusion")
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What an evaluation of these very weights found.
+
+    Attributes:
+        asked: first_seed, episodes, seed and solver, as evaluation.json has them.
+        row: its numbers.
+    """
+
+    asked: Mapping[str, Any]
+    row: Row
+
+
+def write_card(
+    pretrained: Pretrained,
+    *,
+    license: str,
+    datasets: Sequence[str] = (),
+    evaluated: Evaluated | None = None,
+) -> str:
+    """The text of the card.
+
+    Args:
+        pretrained: what it speaks of.
+        license: of the weights, by the Hub's identifier.
+        datasets: those on the Hub that it was trained on, e.g. "lerobot/pusht".
+        evaluated: None where these weights were not evaluated.
+    """
+    settings = pretrained.settings
+    parts = [
+        _header(pretrained, license, datasets, evaluated),
+        f"# {_name(settings)}\n\nA diffusion policy over action chunks for `{settings.task.id}`, "
+        "trained with [ambient_policy](#how-to-run-it): each episode of its demonstrations taught "
+        "only the noise levels at which it was trusted.\n",
+        _running(pretrained, evaluated),
+        _interface(pretrained),
+        _sources(settings),
+        _training(pretrained),
+        _results(evaluated, settings.task.path_unit),
+        _limits(settings, evaluated),
+    ]
+    return "\n".join(parts)
+
+
+def _name(settings: RunSettings) -> str:
+    return f"{settings.experiment or settings.task.id}: {settings.label}, seed {settings.seed}"
+
+
+def _header(
+    pretrained: Pretrained, license: str, datasets: Sequence[str], evaluated: Evaluated | None
+) -> str:
+    """Every value is JSON, which YAML contains."""
+    values: dict[str, Any] = {
+        "license": license,
+        "library_name": LIBRARY,
+        "pipeline_tag": "robotics",
+        "tags": [*TAGS],
+    }
+    if datasets:
+        values["datasets"] = list(datasets)
+    if evaluated is not None:
+        values["model-index"] = [_index(pretrained.settings, evaluated.row)]
+    lines = (f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in values.items())
+    return "\n".join(["---", *lines, "---", ""])
+
+
+def _index(settings: RunSettings, row: Row) -> dict[str, Any]:
+    """The results as the Hub lists them."""
+    metric = {"type": "success_rate", "name": "success rate", "value": row.success.estimate}
+    result = {
+        "task": {"type": "robotics", "name": "robotics"},
+        "dataset": {"type": settings.task.id, "name": settings.task.id},
+        "metrics": [metric],
+    }
+    return {"name": _name(settings), "results": [result]}
+
+
+def _running(pretrained: Pretrained, evaluated: Evaluated | None) -> str:
+    """The command repeats the evaluation, where there was one."""
+    horizons = pretrained.policy.horizons
+    asked = {} if evaluated is None else evaluated.asked
+    starts = " ".join(f"{key}={asked[key]}" for key in STARTS if key in asked)
+    return f"""## How to run it
+
+With `ambient_policy` installed and this folder as `policy/`:
+
+```bash
+python scripts/evaluate.py run=policy {starts or "episodes=200"}
+```
+
+```python
+from pathlib import Path
+
+from ambient_policy.pretrained import open_pretrained
+
+policy = open_pretrained(Path("policy")).policy
+```
+
+`policy.plan(history, noise)` makes a chunk of {horizons.pred} actions from the last {horizons.obs}
+observations; {horizons.act} of them are executed before the next one.
+"""
+
+
+def _interface(pretrained: Pretrained) -> str:
+    spec = pretrained.policy.spec
+    cameras = [f"{name} {'x'.join(map(str, shape))}" for name, shape in spec.cameras.items()]
+    return _facts(
+        "What it sees and commands",
+        {
+            "control rate": f"{spec.control_rate:g} Hz",
+            "observation": ", ".join(f"`{name}`" for name in spec.own_observations),
+            "cameras": ", ".join(cameras) or "none",
+            "action": ", ".join(f"`{name}`" for name in spec.own_actions),
+            "actions are learned": spec.actions.representation.value,
+            "solver": f"{spec.solver.kind.value}, {spec.solver.steps} steps",
+        },
+    )
+
+
+def _sources(settings: RunSettings) -> str:
+    head = ["source", "store", "episodes", "trust", "thresholds (sigma)", "weight", "held out"]
+    rows = [
+        [
+            name,
+            f"`{source.path}`",
+            _episodes(source),
+            Trust.annotated.value if source.trust is None else source.trust.value,
+            _thresholds(source),
+            "natural" if source.weight is None else f"{source.weight:g}",
+            f"{source.held_out:g}",
+        ]
+        for name, source in settings.sources.items()
+    ]
+    return f"## Demonstrations\n\n{_table(head, rows)}"
+
+
+def _episodes(source: SourceSettings) -> str:
+    taken = "all" if source.max_episodes is None else f"the first {source.max_episodes}"
+    most = source.max_train_episodes
+    return taken if most is None else f"{taken}, of which at most {most} taught"
+
+
+def _thresholds(source: SourceSettings) -> str:
+    """What the episodes taught: sigma above sigma_min, or below sigma_max."""
+    if source.trust is Trust.trusted:
+        return "taught every level"
+    if source.trust is Trust.rejected:
+        return "taught none"
+    if source.trust is Trust.bounds:
+        return f"taught above {source.sigma_min:g} or below {source.sigma_max:g}"
+    return "of each episode, in its store's annotation"
+
+
+def _training(pretrained: Pretrained) -> str:
+    settings, training = pretrained.settings, pretrained.settings.training
+    loss = "ambient" if settings.loss.ambient else "denoising"
+    prints = {body.normalizer.fingerprint for body in pretrained.policy.spec.embodiments.values()}
+    return _facts(
+        "How it was trained",
+        {
+            "experiment, arm": f"{settings.experiment or '–'}, {settings.label}",
+            "training seed": f"{settings.seed}",
+            "steps, windows a step": f"{training.steps}, {training.batch}",
+            "checkpoint": f"step {pretrained.step}; declared before training: the "
+            f"{training.declared.value} one",
+            "weights": "moving average",
+            "loss": loss,
+            "noise levels": f"{settings.noise.law.value} law, {settings.noise.schedule.value} "
+            f"schedule, {settings.noise.prediction.value} prediction",
+            "normaliser": f"{settings.normalizer.kind.value}, "
+            f"fingerprint {', '.join(f'`{digits}`' for digits in sorted(prints))}",
+            "learning rate": f"{training.learning_rate:g}",
+            "program": f"{LIBRARY} {version(LIBRARY)}",
+        },
+    )
+
+
+def _results(evaluated: Evaluated | None, unit: str) -> str:
+    if evaluated is None:
+        return "## Evaluation\n\nThese weights have not been evaluated.\n"
+    asked, row = evaluated.asked, evaluated.row
+    first, count = asked["first_seed"], asked["episodes"]
+    extra = {f"best {key}": interval(value) for key, value in row.extra.items()}
+    return _facts(
+        "Evaluation",
+        {
+            "starts": f"{count}, seeds {first} to {first + count - 1}; noise seed {asked['seed']}",
+            "solver": ", ".join(map(str, asked["solver"])),
+            "success [%]": f"{percent(row.success)}, {row.successes} of {row.episodes}",
+            f"squared jerk, successes [({unit}/s³)²]": interval(row.squared_jerk_successes),
+            f"squared jerk, all [({unit}/s³)²]": interval(row.squared_jerk),
+            "duration, successes [s]": interval(row.duration_successes),
+            **extra,
+            "failures": ", ".join(f"{n} {why}" for why, n in row.failures.items()) or "none",
+        },
+    )
+
+
+def _limits(settings: RunSettings, evaluated: Evaluated | None) -> str:
+    lines = [
+        f"It is made for `{settings.task.id}` and for the observations, actions and control rate "
+        "above; it knows nothing of any other world or robot.",
+        "Nothing here tested it on a real robot, and it has no notion of safety: put limits around "
+        "it before it moves anything.",
+        "One training seed: another seed of the same settings gives another success rate.",
+    ]
+    if evaluated is not None:
+        width = evaluated.row.success.high - evaluated.row.success.low
+        lines.append(
+            f"Its success rate is known to about ±{number(50 * width)} points: the interval above "
+            "is over starts, not over trainings."
+        )
+    return "## Known limits\n\n" + "".join(f"- {line}\n" for line in lines)
+
+
+def _facts(title: str, facts: Mapping[str, str]) -> str:
+    return f"## {title}\n\n{_table(['', ''], [[key, value] for key, value in facts.items()])}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Of Markdown; what would break a row out of its table is written harmlessly."""
+    lines = [head, ["---"] * len(head), *rows]
+    cells = ([cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines)
+    return "".join(f"| {' | '.join(line)} |\n" for line in cells)

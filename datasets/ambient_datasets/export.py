@@ -1,0 +1,157 @@
+"""One of our stores into a format of others, whole or not at all, an episode at a time."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ambient_datasets.episodes import StoredEpisodes, open_episodes
+from ambient_datasets.keys import Keys
+from ambient_datasets.records import Attributes, Episode
+from ambient_policy.errors import SettingsError, unknown
+from ambient_policy.files import made_whole
+
+FORMATS = ("diffusion_policy", "lerobot")
+
+
+class Target(Protocol):
+    """A format that a store can be written in."""
+
+    def keys(
+        self,
+        store: StoredEpisodes,
+        groups: Mapping[str, Sequence[str]],
+        cameras: Mapping[str, str],
+    ) -> Keys:
+        """Where a store's columns and cameras will lie, every check done.
+
+        Args:
+            store: what is to be written.
+            groups: names of its observation columns by key; none: all under the format's own key.
+            cameras: key of a camera by its name, where it is to be another than the format's.
+
+        Raises:
+            SettingsError: naming what cannot be written so.
+        """
+        ...
+
+    def write(
+        self, path: Path, store: StoredEpisodes, episodes: Iterable[Episode], keys: Keys
+    ) -> None:
+        """Write all episodes to a path where nothing lies."""
+        ...
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export wrote.
+
+    Attributes:
+        out: where it lies.
+        episodes, rows: in it.
+        keys: under which its columns and cameras lie.
+        attributes: of the store.
+        instructions: distinct texts.
+        annotated: whether thresholds of its episodes lie beside it.
+    """
+
+    out: Path
+    episodes: int
+    rows: int
+    keys: Keys
+    attributes: Attributes
+    instructions: int
+    annotated: bool
+
+    def __str__(self) -> str:
+        keys = self.keys
+        groups = {**keys.observations, keys.action: self.attributes.action_names}
+        lines = [f"{key}: {', '.join(names)}" for key, names in groups.items()]
+        cameras = ", ".join(f"{name} as {key}" for name, key in keys.cameras.items())
+        return "\n".join(
+            [
+                f"{self.out}: {self.episodes} episodes, {self.rows} rows",
+                *lines,
+                f"cameras: {cameras or 'none'}; instructions: {self.instructions or 'none'}; "
+                f"annotation: {'beside it' if self.annotated else 'none'}",
+            ]
+        )
+
+
+def make_target(kind: str, **options: Any) -> Target:
+    """The format of a name.
+
+    Args:
+        kind: one of ``FORMATS``.
+        options: of lerobot, as in its ``Options``; diffusion_policy has none.
+
+    Raises:
+        SettingsError: for an unknown format, an option that it has not, or where its libraries are
+            not installed.
+    """
+    if kind not in FORMATS:
+        raise unknown("format", kind, FORMATS)
+    if kind == "diffusion_policy":
+        if options:
+            raise SettingsError(
+                f"{', '.join(options)}: format=diffusion_policy has no such choice; leave it out, "
+                "or choose format=lerobot."
+            )
+        replay: Target = _load("replay_write").ReplayTarget()
+        return replay
+    try:
+        options_of = _load("lerobot_layout").Options
+        lerobot: Target = _load("lerobot_write").LeRobotTarget(options_of(**options))
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"format '{kind}' needs the package '{error.name}', which is not installed. Install it "
+            f"with: pip install 'ambient-policy[{kind}]'."
+        ) from error
+    return lerobot
+
+
+def _load(module: str) -> Any:
+    return import_module(f"ambient_datasets.formats.{module}")
+
+
+def export(
+    store: str | Path,
+    target: Target,
+    out: str | Path,
+    *,
+    observations: Mapping[str, Sequence[str]] | None = None,
+    cameras: Mapping[str, str] | None = None,
+    progress: bool = True,
+) -> Exported:
+    """Write a store anew in another format.
+
+    Args:
+        store: of our layout.
+        target: from ``make_target``.
+        out: new; for diffusion_policy a name that ends in .zip makes an archive.
+        observations, cameras: as of ``Target.keys``.
+        progress: show a bar.
+
+    Raises:
+        SettingsError: for settings that do not fit the store, or an ``out`` that is there.
+        DataError: naming file, key and episode of what cannot be read. Nothing lies at ``out``.
+        CheckpointError: when the disk refuses.
+    """
+    source = open_episodes(store)
+    keys = target.keys(source, observations or {}, cameras or {})
+    with made_whole(Path(out)) as made:
+        target.write(made, source, _tracked(source, progress), keys)
+    texts, annotated = len(source.instructions), source.annotation is not None
+    return Exported(Path(out), len(source), source.rows, keys, source.attributes, texts, annotated)
+
+
+def _tracked(source: StoredEpisodes, progress: bool) -> Iterator[Episode]:
+    """The episodes, with a bar."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    console = Console(stderr=True, quiet=not progress)
+    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not progress) as bar:
+        yield from bar.track(source, len(source), description=f"export {source.path}")

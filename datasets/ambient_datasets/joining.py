@@ -1,0 +1,194 @@
+"""A part of a conversion to the end of a store: all of its episodes at once, or none.
+
+Frames are not copied but moved, chunk file by chunk file. For this a part begins with an episode of
+``filler`` empty rows, as many as put its frames into the places within chunks that they will have
+in the store. A part whose filler does not fit is copied.
+
+What lies beyond the end of an array nobody sees, and an end of -1 says that all from there on is in
+flight. So the protocol of ``store.py`` goes for many episodes as for one:
+
+1. meta/episode_ends grows by one entry, which reads -1;
+2. the rows are put in place, the arrays grow, then all further ends;
+3. that first entry becomes a true end: all are committed.
+
+Killed before that, the same call does it again, or ``Appender`` forgets it.
+"""
+
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from ambient_datasets.layout import (
+    ACTIONS,
+    CAMERA,
+    ENDS,
+    INSTRUCTION,
+    INSTRUCTIONS,
+    NO_INSTRUCTION,
+    OBSERVATIONS,
+    find_cameras,
+    forget_ends,
+    lengthened,
+    read_ends,
+    read_instructions,
+)
+from ambient_datasets.reading import AnyArray, count_rows, find_array, read_rows
+from ambient_datasets.store import update_extra
+
+COPIED = 256  # frames at a time
+# entry of a part's attribute extra: the row of the store that its frames are being moved to
+MOVING = "moving_to"
+
+
+@dataclass(frozen=True, eq=False)
+class _Opened:
+    """A store open for joining.
+
+    Attributes:
+        path: where it lies.
+        group: its zarr group.
+        ends: (E,) committed.
+        arrays: by their keys, those of the cameras too.
+        cameras: keys of those.
+    """
+
+    path: Path
+    group: zarr.Group
+    ends: NDArray[np.int64]
+    arrays: Mapping[str, AnyArray]
+    cameras: Sequence[str]
+
+    @property
+    def rows(self) -> int:
+        return count_rows(self.ends)
+
+
+def _open(path: Path) -> _Opened:
+    group = zarr.open_group(str(path), mode="r+")
+    ends, unfinished = read_ends(group, path)
+    tables = (OBSERVATIONS, ACTIONS, INSTRUCTION, ENDS)
+    arrays = {key: find_array(group, path, key) for key in tables}
+    cameras = {CAMERA + name: array for name, array in find_cameras(group, path).items()}
+    if unfinished:
+        forget_ends(arrays[ENDS], path, len(ends))
+    return _Opened(path, group, ends, {**arrays, **cameras}, list(cameras))
+
+
+def join(out: Path, part: Path, filler: int) -> None:
+    """Move the episodes of a part to the end of a store; the part is removed.
+
+    Args:
+        out: the store; nobody else writes to it meanwhile.
+        part: a store like it, complete, of at least one episode beside the filler.
+        filler: rows of the part's first episode, which stays behind; 0 where there is none.
+    """
+    store, given = _open(out), _open(part)
+    update_extra(part, **{MOVING: store.rows})
+    first, total = store.rows, len(store.ends) + len(given.ends) - int(filler > 0)
+    stops = given.ends[int(filler > 0) :] - filler + first
+    ends = store.arrays[ENDS]
+    ends.resize((len(store.ends) + 1,))  # 1. in flight
+    _place_tables(store, given, filler)
+    for key in given.cameras:
+        _place_frames(store, given, key, filler)
+    words = _translate(store, given)[int(filler > 0) :]
+    lengthened(store.arrays[INSTRUCTION], total)[len(store.ends) :] = words
+    _grow(store, int(stops[-1]), total)
+    lengthened(ends, total)[len(store.ends) :] = [-1, *stops[1:]]
+    ends.resize((total,))  # 2. all is there
+    ends[len(store.ends)] = stops[0]  # 3. committed
+    discard(part)
+
+
+def discard(part: Path) -> None:
+    """Remove a part; a kill leaves no half of one under its name."""
+    gone = part.with_name(f"gone-{uuid.uuid4().hex}")
+    part.rename(gone)
+    shutil.rmtree(gone)
+
+
+def _place_tables(store: _Opened, given: _Opened, filler: int) -> None:
+    stop = store.rows + given.rows - filler
+    for key in (OBSERVATIONS, ACTIONS):
+        values = read_rows(given.arrays[key], given.path, key, given.rows)
+        lengthened(store.arrays[key], stop)[store.rows :] = values[filler:]
+
+
+def _place_frames(store: _Opened, given: _Opened, key: str, filler: int) -> None:
+    array, first = store.arrays[key], store.rows
+    frames = lengthened(given.arrays[key], given.rows)
+    longer = lengthened(array, first + given.rows - filler)
+    if filler == first % array.chunks[0] and _alike(array, frames):
+        if filler and chunk_files(given.path, key, frames)[0].exists():
+            frames[:filler] = array[first - filler : first]  # both meet in this chunk
+        _move(store.path, given.path, key, longer, frames, (first - filler) // array.chunks[0])
+    else:
+        for row in range(first, longer.shape[0], COPIED):
+            rows = slice(row, min(row + COPIED, longer.shape[0]))
+            longer[rows] = frames[rows.start - first + filler : rows.stop - first + filler]
+
+
+def _move(
+    out: Path, part: Path, key: str, array: AnyArray, frames: AnyArray, beginning: int
+) -> None:
+    """Chunk files of the part to the store's place; what is not there a killed join has moved."""
+    targets = chunk_files(out, key, array)[beginning:]
+    for source, target in zip(chunk_files(part, key, frames), targets, strict=True):
+        if source.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.replace(target)
+
+
+def _alike(array: AnyArray, other: AnyArray) -> bool:
+    """Whether their chunk files mean the same."""
+    return lengthened(array, 0).metadata == lengthened(other, 0).metadata
+
+
+def _translate(store: _Opened, given: _Opened) -> NDArray[np.int64]:
+    """The part's index (E,) of instructions, into the store's texts; new ones are added to them."""
+    index, texts = read_instructions(given.group, given.path, len(given.ends))
+    words: Any = store.group.attrs.get(INSTRUCTIONS, [])
+    known = {text: i for i, text in enumerate(words)}
+    for text in texts:
+        known.setdefault(text, len(known))
+    if len(known) > len(words):
+        store.group.update_attributes({INSTRUCTIONS: list(known)})
+    places = np.array([*(known[text] for text in texts), NO_INSTRUCTION], np.int64)
+    return places[index]
+
+
+def _grow(store: _Opened, rows: int, episodes: int) -> None:
+    for key in (OBSERVATIONS, ACTIONS, *store.cameras):
+        store.arrays[key].resize((rows, *store.arrays[key].shape[1:]))
+    store.arrays[INSTRUCTION].resize((episodes,))
+
+
+def chunk_files(path: Path, key: str, array: AnyArray) -> list[Path]:
+    """The files of an array's chunks along axis 0; other axes are one chunk wide."""
+    zeros = [0] * (array.ndim - 1)
+    chunks = range(-(-array.shape[0] // array.chunks[0]))
+    return [path / key / array.metadata.encode_chunk_key((c, *zeros)) for c in chunks]
+
+
+def is_whole(out: Path, part: Path) -> bool:
+    """Whether all frames of a part are there, or where a killed join was moving them."""
+    store, given = _open(out), _open(part)
+    extra: Any = given.group.attrs["extra"]
+    moving = extra.get(MOVING)
+    if moving not in (None, store.rows):
+        return False
+    for key in given.cameras:
+        array, frames = store.arrays[key], lengthened(given.arrays[key], given.rows)
+        longer = lengthened(array, store.rows + given.rows)
+        moved = chunk_files(out, key, longer)[store.rows // array.chunks[0] :]
+        for source, target in zip(chunk_files(part, key, frames), moved, strict=False):
+            if not (source.exists() or (moving is not None and target.exists())):
+                return False
+    return True

@@ -1,0 +1,283 @@
+"""Conversion by several workers: shards of the source into parts, the parts joined in order.
+
+A shard is a range of the source's episodes, the same whatever the number of workers. Each becomes a
+part, a store of its own in ``.<name of out>.parts`` beside out, one episode after another, so that
+a killed conversion continues within every part. The joined store is what one process writes.
+"""
+
+import itertools
+import json
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ambient_datasets.demonstrations import Demonstrations
+from ambient_datasets.formats import open_demonstrations
+from ambient_datasets.joining import MOVING, discard, is_whole, join
+from ambient_datasets.layout import (
+    CHUNK_FRAMES,
+    find_cameras,
+    read_attributes,
+    read_ends,
+)
+from ambient_datasets.reading import count_rows, open_group
+from ambient_datasets.recipe import Recipe, follow
+from ambient_datasets.store import JSON, Appender, Episode, create_store, update_extra
+from ambient_datasets.workers import Each, Jobs, open_workers
+from ambient_policy.errors import DataError
+from ambient_policy.files import held_alone, write_text
+
+SHARDS = 64  # at most, however many episodes there are
+PATIENCE = 60.0  # with the worker of a conversion that was killed, until it has ended too [s]
+# entry of the attribute extra of store and parts: what they are converted from
+CONVERTED = "converted"
+# entry of a part's attribute extra: the episodes it is to hold, and the rows of its filler
+PART = "part"
+
+Told = Callable[[int], None]  # so many more episodes are done
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What is converted.
+
+    Attributes:
+        path: the source, as its format has it; absolute.
+        kind: its format.
+        recipe: what to take and what to do with it.
+    """
+
+    path: Path
+    kind: str
+    recipe: Recipe
+
+    def open(self) -> Demonstrations:
+        """What comes out of it, episode by episode."""
+        reader = open_demonstrations(self.kind, self.path, self.recipe)
+        return follow(self.path, reader, self.recipe)
+
+    def without_frames(self) -> "Origin":
+        """The same episodes, as long but quickly read."""
+        return replace(self, recipe=replace(self.recipe, cameras={}, camera_size=None))
+
+
+@dataclass(frozen=True)
+class Part:
+    """One shard's own store.
+
+    Attributes:
+        folder: where it lies.
+        episodes: numbers of the source, in order.
+        filler: rows of an episode before them (see ``joining.py``); 0 for none.
+    """
+
+    folder: Path
+    episodes: tuple[int, ...]
+    filler: int = 0
+
+    @property
+    def record(self) -> dict[str, JSON]:
+        """As the store remembers it."""
+        return {PART: {"episodes": list(self.episodes), "filler": self.filler}}
+
+    def stored(self) -> int:
+        """Of its episodes those that are there."""
+        with open_group(self.folder) as group:
+            return max(0, len(read_ends(group, self.folder)[0]) - int(self.filler > 0))
+
+
+def parts_folder(out: Path) -> Path:
+    """Where the parts of a store lie until they are joined."""
+    return out.with_name(f".{out.name}.parts")
+
+
+def forget_parts(out: Path) -> None:
+    """Remove what is left of them."""
+    shutil.rmtree(parts_folder(out), ignore_errors=True)
+
+
+def fill_in_parts(
+    out: Path,
+    origin: Origin,
+    episodes: Sequence[int],
+    span: int,
+    workers: int,
+    jobs: Jobs,
+    told: Told = lambda done: None,
+) -> None:
+    """Append episodes of a source to a store, by several workers.
+
+    Args:
+        out: the store, held alone; absolute.
+        origin: what they are of.
+        episodes: their numbers, rising.
+        span: of how many episodes of the source they are some; it decides upon the shards.
+        workers, jobs: how many, and where.
+        told: called with the number of episodes that are done since it was last called.
+
+    Raises:
+        SettingsError: as ``open_workers``.
+        DataError: naming file, place and episode. What was converted stays, in out and in the
+            parts, and the same call goes on from there.
+    """
+    source, folder = origin.open(), parts_folder(out)
+    folder.mkdir(exist_ok=True)
+    with open_workers(workers, jobs) as each:
+        planned = _plan(folder, episodes, span)
+        lengths = _measure(folder, origin, planned, each) if source.cameras else {}
+        parts = [_lay(out, part, source) for part in _with_fillers(out, planned, lengths)]
+        _drop_others(folder, parts)
+        _convert(out, origin, parts, each, told)
+
+
+def _plan(folder: Path, episodes: Sequence[int], span: int) -> list[Part]:
+    size = -(-span // SHARDS)
+    return [
+        Part(folder / f"{shard * size:09d}", tuple(numbers))
+        for shard, numbers in itertools.groupby(episodes, lambda i: i // size)
+    ]
+
+
+def _measure(folder: Path, origin: Origin, parts: Sequence[Part], each: Each) -> Mapping[int, int]:
+    """The rows of each episode: where a part begins in the store hangs on those before it."""
+    file, told = folder / "lengths.json", repr(origin)
+    if file.exists():
+        found = json.loads(file.read_text(encoding="utf-8"))
+        known = {int(i): int(n) for i, n in found["lengths"].items()}
+        if found["of"] == told and all(i in known for part in parts for i in part.episodes):
+            return known
+    tasks = [(origin.without_frames(), part.episodes) for part in parts]
+    lengths: dict[int, int] = {}
+    for k, rows in each(measure, tasks):
+        lengths |= zip(parts[k].episodes, rows, strict=True)
+    write_text(file, json.dumps({"of": told, "lengths": lengths}))
+    return lengths
+
+
+def _with_fillers(out: Path, parts: Sequence[Part], lengths: Mapping[int, int]) -> Iterator[Part]:
+    with open_group(out) as group:
+        row = count_rows(read_ends(group, out)[0])
+    for part in parts:
+        yield replace(part, filler=row % CHUNK_FRAMES if lengths else 0)
+        row += sum(lengths.get(i, 0) for i in part.episodes)
+
+
+def _lay(out: Path, part: Part, source: Demonstrations) -> Part:
+    """Have the part's store: the one that was begun if it can go on, else an empty one."""
+    part.folder.mkdir(exist_ok=True)
+    with held_alone(part.folder, PATIENCE):
+        begun = _begun(out, part)
+    if begun is None:
+        discard(part.folder)
+        with open_group(out) as group:
+            attributes, _ = read_attributes(group, out)
+        extra = {**attributes.extra, **part.record}
+        create_store(part.folder, replace(attributes, extra=extra), dict(source.cameras))
+        return part
+    update_extra(part.folder, **begun.record)
+    return begun
+
+
+def _begun(out: Path, part: Part) -> Part | None:
+    """The part with the filler it was begun with; None if it must begin anew."""
+    if not (part.folder / "zarr.json").exists():
+        return None
+    with open_group(part.folder) as given, open_group(out) as group:
+        found, asked = read_attributes(given, part.folder)[0], read_attributes(group, out)[0]
+        shapes = [
+            {name: array.shape[1:] for name, array in find_cameras(at, path).items()}
+            for at, path in ((given, part.folder), (group, out))
+        ]
+    was: Any = found.extra[PART]
+    kept = replace(part, filler=was["filler"])
+    stored = kept.stored()
+    goes_on = (
+        was["episodes"][:stored] == list(part.episodes[:stored])
+        and found.extra[CONVERTED] == asked.extra[CONVERTED]
+        and replace(found, extra={}) == replace(asked, extra={})
+        and shapes[0] == shapes[1]
+        and (stored > 0 or part.filler == kept.filler)
+        # of which frames were being moved away, nothing can be added to
+        and (MOVING not in found.extra or stored == len(part.episodes))
+        and is_whole(out, part.folder)
+    )
+    return kept if goes_on else None
+
+
+def _drop_others(folder: Path, parts: Sequence[Part]) -> None:
+    """Parts of shards that are not asked for any more, or are joined."""
+    wanted = {part.folder for part in parts}
+    for other in folder.iterdir():
+        if other.is_dir() and other not in wanted:
+            shutil.rmtree(other)
+
+
+def _convert(out: Path, origin: Origin, parts: Sequence[Part], each: Each, told: Told) -> None:
+    """Fill all parts, in whatever order; join them in theirs, each as soon as it can be."""
+    stored = [part.stored() for part in parts]
+    full = {part.folder for part, n in zip(parts, stored, strict=True) if n == len(part.episodes)}
+    told(sum(stored))
+    waiting = deque(parts)
+    _join_ready(out, waiting, full)
+    left = [(part, n) for part, n in zip(parts, stored, strict=True) if part.folder not in full]
+    for k, _ in each(fill, [(origin, part) for part, _ in left]):
+        part, n = left[k]
+        told(len(part.episodes) - n)
+        full.add(part.folder)
+        _join_ready(out, waiting, full)
+
+
+def _join_ready(out: Path, waiting: deque[Part], full: set[Path]) -> None:
+    while waiting and waiting[0].folder in full:
+        part = waiting.popleft()
+        join(out, part.folder, part.filler)
+
+
+def measure(origin: Origin, episodes: Sequence[int]) -> list[int]:
+    """In a worker: the rows of episodes."""
+    source = _open(origin)
+    return [len(_read(source, i)) for i in episodes]
+
+
+def fill(origin: Origin, part: Part) -> None:
+    """In a worker: convert what a part's store does not have yet."""
+    source = _open(origin)
+    with held_alone(part.folder, PATIENCE):
+        appender = Appender(part.folder)
+        if part.filler and not appender.episodes:
+            appender.append(_empty(source, part.filler))
+        for i in part.episodes[part.stored() :]:
+            appender.append(_read(source, i))
+
+
+def _empty(source: Demonstrations, rows: int) -> Episode:
+    names = source.attributes.observation_names, source.attributes.action_names
+    tables = [np.zeros((rows, len(columns)), np.float32) for columns in names]
+    cameras = source.cameras.items()
+    frames = {name: np.zeros((rows, *shape), np.uint8) for name, shape in cameras}
+    return Episode(tables[0], tables[1], frames)
+
+
+def _read(source: Demonstrations, i: int) -> Episode:
+    try:
+        return source.episode(i)
+    except DataError as error:
+        raise DataError(
+            f"{error} (Episode {i} of the source, counted from 0; what is converted already is "
+            f"kept. To go on without it add {i} to leave_out.)"
+        ) from error
+
+
+_opened: dict[str, tuple[Origin, Demonstrations]] = {}
+
+
+def _open(origin: Origin) -> Demonstrations:
+    """A worker opens a source once, not for every shard."""
+    if "last" not in _opened or _opened["last"][0] != origin:
+        _opened["last"] = origin, origin.open()
+    return _opened["last"][1]

@@ -1,0 +1,74 @@
+"""What is in a store, as one picture: ``python scripts/plot.py path=pusht.zarr out=pusht.png``.
+
+A few episodes over time beside histograms of all rows, episode lengths, instructions, frames. Of a
+data config's source (a diffusion_policy store that is read in place, say):
+``python scripts/plot.py data=pusht_human source=human out=pusht.png``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+
+from ambient_datasets.store import Store
+from ambient_policy.errors import SettingsError, unknown
+from ambient_policy.files import written_whole
+from ambient_policy.settings import NormalizerSettings, SourceSettings, Tables
+from assemble import open_source
+from compose import compose, register, run
+from overview import overview
+from picturing import picture
+
+
+@dataclass
+class PlotSettings:
+    """Which store, which of its episodes, and where to."""
+
+    # folder of a store of ours; else `source` of a data config
+    path: str | None = None
+    source: str | None = None
+    # the picture: .png, .pdf or .svg
+    out: str = "???"
+    # numbers of the episodes drawn over time; none: three, evenly spread
+    episodes: list[int] = field(default_factory=list)
+    # of a data config; only the sources are read
+    sources: dict[str, SourceSettings] = field(default_factory=dict)
+    normalizer: NormalizerSettings = field(default_factory=NormalizerSettings)
+    cameras: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if (self.path is None) == (self.source is None):
+            raise SettingsError(
+                f"path = {self.path}, source = {self.source}: give the path of a store, or a data "
+                "config and one of its sources (data=pusht_human source=human)."
+            )
+        if Path(self.out).suffix not in (".png", ".pdf", ".svg"):
+            raise SettingsError(f"out = {self.out}: give a file that ends in .png, .pdf or .svg.")
+
+
+register("plot_settings", PlotSettings)
+
+
+def open_asked(settings: PlotSettings) -> Store:
+    """The store at the path, or of the source; its numbers stay on disk, however many they are."""
+    if settings.source is None:
+        return open_source("shown", SourceSettings(path=str(settings.path)), Tables.disk)
+    if settings.source not in settings.sources:
+        raise unknown("source", settings.source, settings.sources)
+    return open_source(settings.source, settings.sources[settings.source], Tables.disk)
+
+
+def main(overrides: Sequence[str]) -> None:
+    """Compose, sum up, draw."""
+    settings: PlotSettings = compose("plot", overrides)
+    figure = picture(overview(open_asked(settings), settings.episodes))
+    out = Path(settings.out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(out) as partial:
+        figure.savefig(partial, format=out.suffix[1:], dpi=110)
+    Console(soft_wrap=True).print(f"wrote {out}", highlight=False, markup=False)
+
+
+if __name__ == "__main__":
+    run(main)

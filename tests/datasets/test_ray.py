@@ -1,0 +1,97 @@
+"""Conversion and annotation by the workers of a Ray cluster of two machines, both this one."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # before Ray is imported
+
+from ambient_datasets.store import Annotation, annotate_store, open_store
+from ambient_datasets.workers import Jobs, open_workers
+from ambient_policy.errors import DataError, SettingsError
+from tests.datasets.test_shards import content, left_behind, run, write_source
+
+ray = pytest.importorskip("ray")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """Two nodes with one worker each."""
+    from ray.cluster_utils import Cluster
+
+    nodes = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 80 * 2**20}
+    made = Cluster(initialize_head=True, head_node_args=nodes)
+    made.add_node(**nodes)
+    ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+    made.shutdown()
+
+
+def where(number: int) -> tuple[int, str]:
+    """Of a call its number and the node it ran on."""
+    time.sleep(0.2)
+    return number, ray.get_runtime_context().get_node_id()
+
+
+def refuse(number: int) -> None:
+    raise DataError(f"file {number}: no such place")
+
+
+def die_once(mark: Path) -> str:
+    """Killed when called first; the second time it answers."""
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "lived"
+
+
+def test_both_machines_work(cluster: None) -> None:
+    with open_workers(2, Jobs.ray) as each:
+        answers = dict(each(where, [(n,) for n in range(6)]))
+    assert [answers[k][0] for k in range(6)] == list(range(6))
+    assert len({node for _, node in answers.values()}) == 2
+
+
+def test_a_refusal_arrives_as_it_is(cluster: None) -> None:
+    with pytest.raises(DataError, match="^file 3: no such place$"), open_workers(2, Jobs.ray) as e:
+        list(e(refuse, [(3,)]))
+
+
+def test_a_call_whose_worker_is_killed_is_made_again(cluster: None, tmp_path: Path) -> None:
+    with open_workers(2, Jobs.ray) as each:
+        assert list(each(die_once, [(tmp_path / "mark",)])) == [(0, "lived")]
+
+
+def test_a_conversion_is_the_one_of_a_single_process(cluster: None, tmp_path: Path) -> None:
+    source = write_source(tmp_path / "source")
+    out = run(source, "many", workers=2, jobs=Jobs.ray)
+    assert content(out) == content(run(source, "one"))
+    assert left_behind(out) == []
+
+
+def test_stores_are_annotated(cluster: None, make_store: Any) -> None:
+    stores = [make_store(name) for name in ("a", "b", "c")]
+    tasks = [
+        (store.path, Annotation(np.full(3, 0.1 * k), np.zeros(3), "print"))
+        for k, store in enumerate(stores)
+    ]
+    with open_workers(2, Jobs.ray) as each:
+        assert sorted(each(annotate_store, tasks)) == [(0, None), (1, None), (2, None)]
+    for store, (_, annotation) in zip(stores, tasks, strict=True):
+        found: Any = open_store(store.path).annotation
+        np.testing.assert_array_equal(found.sigma_min, annotation.sigma_min)
+
+
+def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    text = r"jobs=ray needs the package 'ray'.*pip install 'ambient-policy\[ray\]'.*jobs=local"
+    with pytest.raises(SettingsError, match=text), open_workers(2, Jobs.ray):
+        pass

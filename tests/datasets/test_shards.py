@@ -1,0 +1,324 @@
+"""Conversion in parts: the store of one process, whatever the workers, faults and kills."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+
+from ambient_datasets import shards
+from ambient_datasets.convert import convert
+from ambient_datasets.recipe import Recipe
+from ambient_datasets.shards import Origin, fill_in_parts, parts_folder
+from ambient_datasets.store import Appender, open_store, update_extra
+from ambient_datasets.workers import Jobs, open_workers
+from ambient_policy.errors import AmbientPolicyError, DataError, SettingsError
+from ambient_policy.files import held_alone
+from tests.datasets.test_store import crash_everywhere
+from tests.datasets.tfrecords import episode, write_rlds
+
+ROOT = Path(__file__).parents[2]
+# with chunks of 16 frames: within one, over several, to the end of one
+LENGTHS = [3, 40, 1, 12, 16, 7, 35, 2, 20, 9]
+WORDS = ["push it", "räume auf", "push it", "片付け", "lift"]
+RECIPE = Recipe(
+    state=("steps/observation/state",),
+    action=("steps/action",),
+    task="toy",
+    source="human",
+    cameras={"top": "steps/observation/top"},
+    control_rate=5.0,
+)
+
+
+def write_source(folder: Path, lengths: Sequence[int] = LENGTHS, faulty: int | None = None) -> Path:
+    """RLDS with so many episodes, one of them with a broken picture."""
+    episodes = [episode(n, i, WORDS[i % len(WORDS)]) for i, n in enumerate(lengths)]
+    if faulty is not None:
+        episodes[faulty]["steps/observation/top"][0] = b"no picture"
+    return write_rlds(folder, {"train": [episodes[:4], episodes[4:]]})
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return write_source(tmp_path / "source")
+
+
+def run(source: Path, name: str, **changes: Any) -> Path:
+    """Convert into a store beside the source."""
+    out = source.parent / f"{name}.zarr"
+    values: dict[str, Any] = {"recipe": RECIPE, "progress": False, **changes}
+    convert(source, "rlds", out, **values)
+    return out
+
+
+def run_in_parts(source: Path, name: str, episodes: Sequence[int] = range(len(LENGTHS))) -> Path:
+    """The same in parts, but all in this process; the store has been begun."""
+    out = source.parent / f"{name}.zarr"
+    left = list(episodes)[Appender(out).episodes :]
+    fill_in_parts(out, Origin(source, "rlds", RECIPE), left, len(LENGTHS), 1, Jobs.local)
+    return out
+
+
+def content(out: Path) -> dict[str, Any]:
+    """All that a store says."""
+    store, group = open_store(out), zarr.open_group(str(out), mode="r")
+    frames: Any = group["data/observation.top"]
+    return {
+        "attributes": store.attributes,
+        "instructions": [store.instruction(i) for i in range(len(store))],
+        "texts": store.instructions,
+        "ends": store.episode_ends.tolist(),
+        "observations": store.observations().tolist(),
+        "actions": store.actions().tolist(),
+        "frames": np.asarray(frames[: store.episode_ends[-1]]).tobytes(),
+    }
+
+
+def left_behind(out: Path) -> list[str]:
+    """Whatever lies beside the store and the source."""
+    known = {"source", "one.zarr", out.name}
+    return [path.name for path in out.parent.iterdir() if path.name not in known]
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_any_number_of_workers_writes_the_same_store(source: Path, workers: int) -> None:
+    out = run(source, "many", workers=workers)
+    assert content(out) == content(run(source, "one"))
+    assert left_behind(out) == []
+
+
+@pytest.mark.parametrize("most", [1, 2, 64])
+def test_any_number_of_parts_makes_the_same_store(
+    source: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(shards, "SHARDS", most)
+    run(source, "parts", max_episodes=1)
+    assert content(run_in_parts(source, "parts")) == content(run(source, "one"))
+
+
+def test_frames_are_moved_and_not_copied(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(source, "parts", max_episodes=1)
+    monkeypatch.setattr("ambient_datasets.joining.COPIED", 0)  # copying would fail
+    assert content(run_in_parts(source, "parts")) == content(run(source, "one"))
+
+
+def test_one_process_and_parts_take_turns(source: Path) -> None:
+    run(source, "turns", max_episodes=3)
+    run_in_parts(source, "turns", range(6))
+    run(source, "turns", max_episodes=8)
+    assert content(run_in_parts(source, "turns")) == content(run(source, "one"))
+
+
+def test_a_stop_at_any_write_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = [3, 20, 14, 5]
+    source = write_source(tmp_path / "source", lengths)
+    monkeypatch.setattr(shards, "SHARDS", 2)
+    one = content(run(source, "one"))
+    run(source, "parts", max_episodes=1)
+
+    def check(done: bool) -> None:
+        found = content(source.parent / "parts.zarr")
+        held = len(found["ends"])
+        assert found["ends"] == one["ends"][:held] and (not done or found == one)
+        assert found["actions"] == one["actions"][: found["ends"][-1]]
+        assert one["frames"].startswith(found["frames"])
+
+    def act() -> None:
+        run_in_parts(source, "parts", range(4))
+
+    assert crash_everywhere(act, check) > 15  # writes of a join alone
+
+
+@pytest.mark.parametrize("before", [3, len(LENGTHS)])
+def test_frames_moved_by_a_killed_join_are_not_lost(
+    source: Path, monkeypatch: pytest.MonkeyPatch, before: int
+) -> None:
+    monkeypatch.setattr(shards, "SHARDS", 2)
+    run(source, "parts", max_episodes=1)
+    with monkeypatch.context() as patch, pytest.raises(TypeError):
+        patch.setattr("ambient_datasets.joining._grow", None)
+        run_in_parts(source, "parts", range(before))
+    assert len(open_store(source.parent / "parts.zarr")) == 1
+    assert content(run_in_parts(source, "parts")) == content(run(source, "one"))
+
+
+def test_what_a_killed_join_prepared_is_forgotten_by_the_next_append(source: Path) -> None:
+    one = run(source, "one")
+    out = run(source, "parts", max_episodes=2)
+    ends: Any = zarr.open_group(str(out), mode="r+")["meta/episode_ends"]
+    ends.resize((6,))
+    ends[3:] = [44, 56, 72]  # as if episodes 2 to 5 were in flight
+    assert len(open_store(out)) == 2
+    run(source, "parts", max_episodes=3)
+    assert zarr.open_group(str(out), mode="r+")["meta/episode_ends"].shape == (3,)  # type: ignore[union-attr]
+    ends = zarr.open_group(str(out), mode="r+")["meta/episode_ends"]
+    ends.resize((6,))
+    assert ends[3:].tolist() == [-1, -1, -1]
+    ends.resize((3,))
+    run(source, "parts")
+    assert content(out) == content(one)
+
+
+def test_a_fault_is_named_and_what_is_converted_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_source(tmp_path / "source", faulty=5)
+    monkeypatch.setattr(shards, "SHARDS", 3)  # episodes 0-3, 4-7, 8-9
+    with pytest.raises(DataError, match=r"train.*episode 5.*Episode 5 of .*add 5 to leave_out"):
+        run(source, "parts", workers=2)
+    with pytest.raises(DataError, match="add 5 to leave_out"):  # and here the order is known
+        run_in_parts(source, "parts")
+    out = tmp_path / "parts.zarr"
+    assert open_store(out).episode_ends.tolist() == [3, 43, 44, 56]
+    assert Appender(parts_folder(out) / "000000004").episodes == 2  # the filler, and episode 4
+    update_extra(out, left_out=[5])
+    run_in_parts(source, "parts", [i for i in range(len(LENGTHS)) if i != 5])
+    found = run(source, "parts", leave_out=[5])  # all is there; parts are cleared away
+    assert content(found) == content(run(source, "one", leave_out=[5]))
+    assert left_behind(found) == []
+
+
+def test_a_part_whose_place_has_changed_is_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_source(tmp_path / "source")
+    monkeypatch.setattr(shards, "SHARDS", 2)
+    run(source, "parts", max_episodes=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(shards, "_join_ready", lambda *_: None)  # killed before the first join
+        run_in_parts(source, "parts")
+    chosen = [i for i in range(len(LENGTHS)) if i != 4]  # in the first part; it begins anew
+    update_extra(source.parent / "parts.zarr", left_out=[4])
+    out = run_in_parts(source, "parts", chosen)
+    assert content(out) == content(run(source, "one", leave_out=[4]))
+
+
+def test_more_episodes_may_be_asked_for_later(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "SHARDS", 2)
+    run(source, "parts", max_episodes=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(shards, "_join_ready", lambda *_: None)  # killed before the first join
+        run_in_parts(source, "parts", range(3))
+    assert content(run_in_parts(source, "parts")) == content(run(source, "one"))
+
+
+def test_parts_of_a_store_that_is_gone_are_not_used(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(source, "parts", max_episodes=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(shards, "_join_ready", lambda *_: None)
+        run_in_parts(source, "parts")
+    out = source.parent / "parts.zarr"
+    assert parts_folder(out).is_dir()
+    os.rename(out, source.parent / "gone.zarr")
+    other = Recipe(**{**vars(RECIPE), "control_rate": 20.0})
+    run(source, "parts", recipe=other, max_episodes=1)
+    found = run(source, "parts", recipe=other)
+    assert content(found) == content(run(source, "one", recipe=other))
+    assert not parts_folder(out).exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"workers": 0}, "workers = 0: give at least 1"),
+        ({"recipe": Recipe(**{**vars(RECIPE), "control_rate": 9.0})}, "was converted from"),
+    ],
+)
+def test_what_makes_no_sense_starts_no_worker(
+    source: Path, monkeypatch: pytest.MonkeyPatch, changes: Any, text: str
+) -> None:
+    run(source, "parts", max_episodes=1)
+    monkeypatch.setattr(shards, "open_workers", None)
+    with pytest.raises(AmbientPolicyError, match=text):
+        run(source, "parts", **{"workers": 2, **changes})
+
+
+def test_two_conversions_do_not_fill_one_store(source: Path) -> None:
+    run(source, "parts", max_episodes=1)
+    with (
+        held_alone(source.parent / "parts.zarr"),
+        pytest.raises(SettingsError, match="is being worked on by another process"),
+    ):
+        run(source, "parts", workers=2)
+
+
+def die(_: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_is_killed_is_told() -> None:
+    with (
+        pytest.raises(SettingsError, match=r"workers = 2: one of them was killed.*start the same"),
+        open_workers(2, Jobs.local) as each,
+    ):
+        list(each(die, [(0,)]))
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from tests.datasets.test_shards import run
+if __name__ == "__main__":
+    run(Path(sys.argv[1]), "killed", workers=2)
+"""
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in path.read_text().split()] if path.exists() else []
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def is_alive(pid: int) -> bool:
+    path = Path(f"/proc/{pid}/stat")
+    return path.exists() and path.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def test_kills_at_random_moments_lose_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, rng = write_source(tmp_path / "source", LENGTHS * 2), random.Random(0)
+    script, out = tmp_path / "killed.py", tmp_path / "killed.zarr"
+    script.write_text(KILLED)
+    places = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    monkeypatch.setenv("PYTHONPATH", places)
+    for parent in (True, False, True):
+        start_and_kill(script, source, out, parent, rng.uniform(0, 0.3))
+        found = open_store(out)
+        assert found.episode_lengths.tolist() == (LENGTHS * 2)[: len(found)]
+    script.unlink()
+    assert content(run(source, "killed", workers=2)) == content(run(source, "one"))
+    assert left_behind(out) == []
+
+
+def start_and_kill(script: Path, source: Path, out: Path, parent: bool, seconds: float) -> None:
+    """Convert, and so long after the workers have begun kill the parent, or else a worker."""
+    child = subprocess.Popen([sys.executable, script, source], cwd=ROOT, stderr=subprocess.DEVNULL)
+    begun = parts_folder(out) / "lengths.json"
+    wait_until(lambda: begun.exists() or child.poll() is not None)
+    time.sleep(seconds)
+    workers = [pid for pid in children(child.pid) if is_alive(pid)]
+    for pid in [child.pid] if parent else workers[-1:]:
+        os.kill(pid, signal.SIGKILL)
+    child.wait()
+    wait_until(lambda: not any(map(is_alive, workers)))

@@ -1,0 +1,88 @@
+"""Three formats, three bodies, one policy: real files to a page, through the scripts themselves."""
+
+import json
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import compare
+import convert
+import describe
+import plot
+from tests.scripts.tiny import TINY
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT.parent / "shared" / "data"
+PAGE = ROOT / "docs" / "openx_mixture.md"
+
+pytestmark = pytest.mark.skipif(not DATA.exists(), reason="the real files are not here")
+
+
+def commands(script: str) -> list[list[str]]:
+    """The arguments of every call of a script on the walk-through's page."""
+    lines = PAGE.read_text().splitlines()
+    return [shlex.split(line)[2:] for line in lines if line.startswith(f"python scripts/{script}")]
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The working folder: the commands of the page name files relative to the repository."""
+    pytest.importorskip("gym_pusht")
+    folder = tmp_path_factory.mktemp("walk") / "main"
+    folder.mkdir()
+    (folder.parent / "shared").symlink_to(DATA.parent)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        for overrides in commands("convert"):
+            convert.main(overrides)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def compared(here: Path) -> Path:
+    """The folder of the comparison, trained for four steps."""
+    tiny = ",".join(f'"{change}"' for change in ["experiment=openx_mixture", *TINY])
+    compare.main(["comparison=openx_mixture", f"overrides=[{tiny}]", "episodes=2", "workers=1"])
+    return here / "runs" / "openx_mixture"
+
+
+def test_every_store_is_drawn(here: Path) -> None:
+    for overrides in commands("plot"):
+        plot.main(overrides)
+    drawn = [*here.glob("*.png")]
+    assert len(drawn) == 3 and all(file.stat().st_size > 50_000 for file in drawn)
+
+
+def test_the_mixture_is_described(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (overrides,) = commands("describe")
+    describe.main(overrides)
+    told = capsys.readouterr().out
+    for source, weight in (("pusht", "50.0"), ("bridge", "25.0"), ("lift", "25.0")):
+        (line,) = (line for line in told.splitlines() if line.strip().startswith(source))
+        assert weight in line
+    assert (here / "sources.png").stat().st_size > 5000
+
+
+def test_three_arms_act_in_pusht_and_meet_on_one_page(compared: Path) -> None:
+    runs = json.loads((compared / "table.json").read_text())["runs"]
+    assert [run["arm"] for run in runs] == ["target_only", "cotrain", "ambient"]
+    for run in runs:
+        settings = run["settings"]
+        assert run["episodes"] == 2
+        assert list(settings["sources"]) == ["pusht", "bridge", "lift"]
+        assert settings["dimensions"] == "union"
+        assert settings["task"]["instruction"]
+    page = (compared / "report.html").read_text()
+    for part in ("What each source contributes", "Executed paths", "bridge", "lift", "coverage"):
+        assert part in page
+
+
+def test_the_arms_differ_in_who_teaches(compared: Path) -> None:
+    drawn = {}
+    for run in json.loads((compared / "table.json").read_text())["runs"]:
+        drawn[run["arm"]] = run["settings"]["sources"]["bridge"]["sigma_min"]
+    assert drawn["cotrain"] == 0 and drawn["ambient"] == pytest.approx(0.7)
+    assert drawn["target_only"] is None  # infinity, which JSON cannot hold

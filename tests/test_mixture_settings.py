@@ -1,0 +1,84 @@
+"""The field's list of stores: what its four keys mean here, and how its entries are called."""
+
+from dataclasses import replace
+
+import pytest
+
+from ambient_policy.errors import SettingsError
+from ambient_policy.settings import (
+    MixtureEntry,
+    NormalizerSettings,
+    RunSettings,
+    SourceSettings,
+    StatisticsOf,
+    Trust,
+    from_json,
+    to_json,
+)
+from ambient_policy.settings.mixture import add_mixture, name_entries
+
+
+def names(*entries: str | MixtureEntry) -> list[str]:
+    return list(name_entries([MixtureEntry(e) if isinstance(e, str) else e for e in entries]))
+
+
+def test_the_four_keys_are_path_and_weight_and_what_teaches_and_what_is_held_out() -> None:
+    entry = MixtureEntry("data/gcs.zarr", 100, 2.0, 0.05)
+    source = SourceSettings("data/gcs.zarr", weight=2.0, max_train_episodes=100, held_out=0.05)
+    assert add_mixture({}, [entry]) == {"gcs": source}
+
+
+def test_a_key_that_is_left_out_is_all_episodes_natural_weight_and_no_validation() -> None:
+    assert add_mixture({}, [MixtureEntry("gcs.zarr")]) == {"gcs": SourceSettings("gcs.zarr")}
+
+
+def test_nothing_is_trusted_unless_it_is_said() -> None:
+    assert MixtureEntry("gcs.zarr").as_source().trust is None
+    bounds = MixtureEntry("gcs.zarr", trust=Trust.bounds, sigma_min={"step": 3}, sigma_max=0)
+    run = RunSettings(mixture=[bounds])
+    assert run.sources["gcs"].sigma_min == pytest.approx(0.0739, abs=1e-4)
+    assert run.sources["gcs"].trust is Trust.bounds
+
+
+def test_names_are_the_end_of_the_path_without_suffixes() -> None:
+    assert names("data/gcs.zarr", "../rrt.zarr.zip", "a.b") == ["gcs", "rrt", "a.b"]
+
+
+def test_names_that_would_be_shared_grow_until_they_differ() -> None:
+    assert names("a/x/d.zarr", "a/y/d.zarr", "e.zarr") == ["x/d", "y/d", "e"]
+    assert names("a/x/d.zarr", "b/x/d.zarr", "b/y/d.zarr") == ["a/x/d", "b/x/d", "y/d"]
+    assert names("d.zarr", "a/d.zarr") == ["d", "a/d"]
+    assert names(MixtureEntry("x.zarr", name="d"), "a/d.zarr") == ["d", "a/d"]
+    assert names("/data/d.zarr", MixtureEntry("/data/d.zarr", name="again")) == ["d", "again"]
+
+
+def test_a_thousand_names_that_end_alike() -> None:
+    found = names(*(f"data/{i}/demos.zarr" for i in range(1000)))
+    assert found == [f"{i}/demos" for i in range(1000)]
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        (["a/d.zarr", "a/d.zarr"], "mixture: a/d would name more than one entry. Give each"),
+        (["d.zarr", "d"], "mixture: d would name more than one entry"),
+        (["d.zarr", ""], r"mixture\[1\].path is empty"),
+    ],
+)
+def test_names_that_cannot_differ_are_refused(entries: list[str], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        names(*entries)
+
+
+def test_the_list_joins_the_sources_and_is_stored_among_them() -> None:
+    sources = {"own": SourceSettings("own.zarr", weight=1.0)}
+    joint = NormalizerSettings(statistics=StatisticsOf.joint)
+    mixture = [MixtureEntry("gcs.zarr", None, 3.0)]
+    run = RunSettings(sources=dict(sources), mixture=mixture, normalizer=joint)
+    assert list(run.sources) == ["own", "gcs"] and run.mixture == []
+    assert from_json(to_json(run)) == run == replace(run)
+
+
+def test_a_name_among_the_sources_already_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"mixture: gcs is among the sources already \(gcs\)"):
+        RunSettings(sources={"gcs": SourceSettings("a")}, mixture=[MixtureEntry("b/gcs.zarr")])
