@@ -128,6 +128,7 @@ def _interface(pretrained: Pretrained) -> str:
             "control rate": f"{spec.control_rate:g} Hz",
             "observation": ", ".join(f"`{name}`" for name in spec.own_observations),
             "cameras": ", ".join(cameras) or "none",
+            "instruction in rollouts": pretrained.settings.task.instruction or "none",
             "action": ", ".join(f"`{name}`" for name in spec.own_actions),
             "actions are learned": spec.actions.representation.value,
             "solver": f"{spec.solver.kind.value}, {spec.solver.steps} steps",
@@ -185,12 +186,17 @@ def _training(pretrained: Pretrained) -> str:
             "loss": loss,
             "noise levels": f"{settings.noise.law.value} law, {settings.noise.schedule.value} "
             f"schedule, {settings.noise.prediction.value} prediction",
-            "normaliser": f"{settings.normalizer.kind.value}, "
+            "normaliser": f"{_normalizer(settings)}, "
             f"fingerprint {', '.join(f'`{digits}`' for digits in sorted(prints))}",
             "learning rate": f"{training.learning_rate:g}",
             "program": f"{LIBRARY} {version(LIBRARY)}",
         },
     )
+
+
+def _normalizer(settings: RunSettings) -> str:
+    whose = settings.normalizer.statistics
+    return settings.normalizer.kind.value + (f" ({whose.value})" if whose is not None else "")
 
 
 def _results(evaluated: Evaluated | None, unit: str) -> str:

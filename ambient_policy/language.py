@@ -67,7 +67,7 @@ def one_hot(texts: Sequence[str]) -> Table:
     """
     if not texts:
         raise SettingsError(
-            "language.kind = one_hot, but no episode that teaches has an instruction. Set "
+            "language.kind = one_hot, but no episode has an instruction. Set "
             "language.kind=none, or convert the demonstrations with instruction=..."
         )
     return np.vstack([np.eye(len(texts), dtype=np.float32), np.zeros(len(texts), np.float32)])

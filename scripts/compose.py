@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
@@ -11,8 +12,9 @@ from typing import Any
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.text import Text
@@ -21,7 +23,12 @@ from ambient_policy.errors import AmbientPolicyError, SettingsError
 from ambient_policy.settings import RunSettings
 
 # keys of these are names that the user invents, so they need no plus to be added
-FREE = ("task.kwargs.", "task.observation.", "cameras.", "observations.")
+FREE = (
+    "task.kwargs.",
+    "task.observation.",
+    "cameras.",
+    "observations.",
+)
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
 
@@ -54,17 +61,38 @@ def _key(override: str) -> str:
     return override.split("=")[0]
 
 
+def _is_named(override: str) -> bool:
+    """Whether it sets or adds one of the settings objects that go by names the user gives them.
+
+    Hydra cannot make such an object, merging can.
+    """
+    key = _key(override)
+    new_source = key.startswith("+sources.") and key.count(".") == 1
+    return new_source or key.startswith("network.encoders.")
+
+
 def _is_free(override: str) -> bool:
     """Whether the key is one that a config may invent."""
     name = _key(override).lstrip("+~/")
-    new_source = override.startswith("+sources.") and name.count(".") == 1
-    return new_source or name.startswith(FREE) or ".attributes." in name
+    return _is_named(override) or name.startswith(FREE) or ".attributes." in name
 
 
 def _adds(override: str) -> bool:
     """Whether it sets a free key: cameras.front=key, or cameras={front: key}."""
     key, _, value = override.partition("=")
     return override.startswith(FREE) or (f"{key}." in FREE and value.startswith("{"))
+
+
+def _quoted(override: str) -> str:
+    """Text that hydra's grammar does not know, such as action_from=state[t+1], as plain text."""
+    try:
+        OverridesParser.create().parse_override(override)
+    except HydraException:
+        key, equals, value = override.partition("=")
+        # in quotes only backslashes before a quote are doubled, those before the last one too
+        plain = re.sub(r'(\\*)"', r'\1\1\\"', value) + "\\" * (len(value) - len(value.rstrip("\\")))
+        return f'{key}{equals}"{plain}"' if equals else override
+    return override
 
 
 def _check_names(config: DictConfig, groups: set[str], overrides: Sequence[str]) -> None:
@@ -101,7 +129,7 @@ def compose(config: str, overrides: Sequence[str]) -> Any:
     Raises:
         SettingsError: for an unknown key, group choice or value, or a key without a value.
     """
-    overrides = [f"++{o}" if _adds(o) else o for o in overrides]
+    overrides = [f"++{o}" if _adds(o) else o for o in map(_quoted, overrides)]
     try:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
             groups = _groups(config)
@@ -110,8 +138,11 @@ def compose(config: str, overrides: Sequence[str]) -> Any:
             # A setting that is named like a folder of choices this config does not choose from:
             # hydra would look for such a choice.
             plain = [o for o in overrides if (CONFIGS / _key(o)).is_dir() and o not in chosen]
-            composed = hydra_compose(config, [o for o in overrides if o not in plain])
+            named = [o for o in overrides if _is_named(o)]
+            composed = hydra_compose(config, [o for o in overrides if o not in plain + named])
             composed.merge_with_dotlist(plain)
+            with open_dict(composed):
+                composed.merge_with(OmegaConf.from_dotlist([o.lstrip("+") for o in named]))
             missing = sorted(OmegaConf.missing_keys(composed))
             if missing:
                 example = f"{missing[0]}=..."

@@ -19,7 +19,8 @@ def build_vocabulary(
     Args:
         language: whether and how it is told.
         task: the world it acts in, and what rollouts say there.
-        sources: of the mixture; those that teach say what it must know.
+        sources: of the mixture. Also those that teach nothing say what it must know, so that all
+            arms of a comparison make the same policy.
 
     Raises:
         SettingsError: for a text that the policy would not know.
@@ -41,25 +42,22 @@ def build_vocabulary(
 def number_instructions(sources: Sequence[Source], vocabulary: Vocabulary) -> NDArray[np.int64]:
     """(E,) the number of each episode's text, source after source.
 
-    Where nothing was said it is ``vocabulary.silence``; so it is for texts of episodes that do not
-    teach, if the vocabulary does not hold them.
+    Where nothing was said it is ``vocabulary.silence``.
     """
     numbers = {text: i for i, text in enumerate(vocabulary.texts)}
-    silence = vocabulary.silence
 
     def of(source: Source) -> NDArray[np.int64]:
-        known = [numbers.get(text, silence) for text in source.store.instructions]
-        index = source.store.instruction_index[: source.episodes]
-        return np.array([*known, silence], np.int64)[index]  # -1, nothing said, is the last
+        # texts of episodes beyond max_episodes are in no vocabulary, and nobody asks for them;
+        # -1, nothing said, is the last
+        known = [numbers.get(text, -1) for text in source.store.instructions]
+        return np.array([*known, vocabulary.silence], np.int64)[_told(source)]
 
     return np.concatenate([of(source) for source in sources])
 
 
 def _told(source: Source) -> NDArray[np.int64]:
-    """(n,) what the episodes that teach or are validated were told, as in the store."""
-    teaches = (source.sigma_min < np.inf) | (source.sigma_max > 0)
-    seen = (source.taught | source.held_out) & teaches & (source.weight != 0)
-    told: NDArray[np.int64] = source.store.instruction_index[: source.episodes][seen]
+    """(E,) what its episodes were told, as in the store."""
+    told: NDArray[np.int64] = source.store.instruction_index[: source.episodes]
     return told
 
 

@@ -127,9 +127,7 @@ def hold_out(name: str, episodes: int, share: float) -> NDArray[np.bool_]:
     return held_out
 
 
-def choose_taught(
-    name: str, held_out: NDArray[np.bool_], most: int | None
-) -> NDArray[np.bool_]:
+def choose_taught(name: str, held_out: NDArray[np.bool_], most: int | None) -> NDArray[np.bool_]:
     """Which episodes of a source teach: (E,), the first ``most`` of those not held out.
 
     Who is held out does not depend on ``most``, so runs on more and fewer episodes share one

@@ -8,6 +8,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -18,6 +19,8 @@ from multiprocessing.connection import Connection
 from typing import Any, Protocol, TypeVar
 
 from ambient_policy.errors import AmbientPolicyError, SettingsError
+
+SECONDS = 10.0  # within which a cluster answers
 
 Arguments = tuple[Any, ...]
 Result = TypeVar("Result")
@@ -179,10 +182,14 @@ def _library() -> Any:
 
 def _join_cluster(ray: Any) -> None:
     """The cluster of RAY_ADDRESS, or the one this machine is part of, or one made for now."""
+    address = os.environ.get("RAY_ADDRESS", "")
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
     try:
+        if colon and port.isdigit():  # Ray itself would go on trying for many minutes
+            socket.create_connection((host, int(port)), SECONDS).close()
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise SettingsError(
-            f"jobs=ray: the cluster cannot be reached ({error}). Start it (ray start), correct "
-            "RAY_ADDRESS, or unset it: Ray then runs on this machine alone."
+            f"jobs=ray, RAY_ADDRESS='{address}': the cluster cannot be reached ({error}). Start it "
+            "(ray start), correct RAY_ADDRESS, or unset it: Ray then runs on this machine alone."
         ) from error

@@ -15,7 +15,7 @@ import pytest
 import zarr
 
 from ambient_datasets.demonstrations import Demonstrations, Request
-from ambient_datasets.formats import apart, lerobot, parquet
+from ambient_datasets.formats import apart, parquet, pictures
 from ambient_datasets.formats.lerobot import LeRobot, open_lerobot
 from ambient_policy.errors import DataError
 from tests.datasets.lerobots import SHAPE, TASKS, png, write_film, write_lerobot
@@ -444,7 +444,7 @@ def test_frames_that_would_fill_the_memory_are_not_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = write_lerobot(tmp_path / "set", "v3.0", camera="video").root
-    monkeypatch.setattr(lerobot, "MAX_FRAMES", 5 * 16 * 32 * 3)
+    monkeypatch.setattr(pictures, "MAX_FRAMES", 5 * 16 * 32 * 3)
     refused(root, "frames: episode 2: 7 steps take 10752 bytes decoded", cameras=TOP)
 
 

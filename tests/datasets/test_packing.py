@@ -1,4 +1,4 @@
-"""Chunk files of zarr: unpacked by plain codecs alone, and never to more than the array declares."""
+"""Chunk files of zarr: unpacked by plain codecs, and never to more than the array declares."""
 
 import json
 from collections.abc import Callable

@@ -6,6 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from ambient_datasets.formats.pictures import read_picture
@@ -14,7 +15,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
 SHAPE = (9, 7, 3)
 
 
-def encode(kind: str, pixels: np.ndarray = PIXELS) -> bytes:  # type: ignore[type-arg]
+def encode(kind: str, pixels: NDArray[np.uint8] = PIXELS) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, kind)
     return buffer.getvalue()

@@ -24,10 +24,16 @@ ray = pytest.importorskip("ray")
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     """Two nodes with one worker each."""
-    from ray.cluster_utils import Cluster
+    from ray import cluster_utils
 
-    nodes = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 80 * 2**20}
-    made = Cluster(initialize_head=True, head_node_args=nodes)
+    library: Any = cluster_utils  # it is not typed
+
+    nodes: dict[str, Any] = {
+        "num_cpus": 1,
+        "include_dashboard": False,
+        "object_store_memory": 80 * 2**20,
+    }
+    made = library.Cluster(initialize_head=True, head_node_args=nodes)
     made.add_node(**nodes)
     ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
     yield
@@ -93,5 +99,13 @@ def test_stores_are_annotated(cluster: None, make_store: Any) -> None:
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     text = r"jobs=ray needs the package 'ray'.*pip install 'ambient-policy\[ray\]'.*jobs=local"
+    with pytest.raises(SettingsError, match=text), open_workers(2, Jobs.ray):
+        pass
+
+
+def test_a_cluster_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    text = r"RAY_ADDRESS='127.0.0.1:1': the cluster cannot be reached \(.*refused\)"
     with pytest.raises(SettingsError, match=text), open_workers(2, Jobs.ray):
         pass

@@ -49,15 +49,16 @@ def table(path: Path, *texts: str, width: int = 3) -> LanguageSettings:
     return LanguageSettings(Language.embedding, str(path))
 
 
-def test_one_hot_of_the_texts_of_sources_that_teach(sources: list[Source]) -> None:
+def test_one_hot_of_the_texts_of_all_sources_whatever_an_arm_trusts(sources: list[Source]) -> None:
     built = build_vocabulary(ONE_HOT, TASK, sources)
     assert built is not None
     vocabulary, rows = built
-    assert vocabulary.texts == ("lift it", "put it down", "wipe") and vocabulary.said == "lift it"
-    np.testing.assert_array_equal(rows, np.vstack([np.eye(3), np.zeros(3)]))
+    assert vocabulary.texts == ("lift it", "never", "put it down", "wipe")
+    assert vocabulary.said == "lift it"
+    np.testing.assert_array_equal(rows, np.vstack([np.eye(4), np.zeros(4)]))
     numbers = number_instructions(sources, vocabulary)
-    assert numbers.tolist() == [1, 0, 3, 1, 2, 0, 3, 0]
-    assert (vocabulary.number("wipe"), vocabulary.number(None)) == (2, 3)
+    assert numbers.tolist() == [2, 0, 4, 2, 3, 0, 1, 0]
+    assert (vocabulary.number("wipe"), vocabulary.number(None)) == (3, 4)
 
 
 def test_every_drawn_row_has_the_text_of_its_own_episode(sources: list[Source]) -> None:
@@ -68,36 +69,35 @@ def test_every_drawn_row_has_the_text_of_its_own_episode(sources: list[Source]) 
     draw = Draw(np.arange(len(mixture)), np.ones(len(mixture)), np.zeros(len(mixture)))
     seen = Windows(mixture, Horizons(2, 4, 2), 0, labels=labels).gather(draw).observations
     told = [text for s in sources for i, t in enumerate(SAID[s.name]) for text in [t] * (i + 2)]
-    expected = [built[0].number(t) if t != "never" else built[0].silence for t in told]
-    assert seen[INSTRUCTION].tolist() == expected
+    assert seen[INSTRUCTION].tolist() == [built[0].number(text) for text in told]
 
 
 def test_embeddings_are_those_of_the_table(sources: list[Source], tmp_path: Path) -> None:
-    settings = table(tmp_path / "t", "wipe", "lift it", "put it down", "never said")
+    settings = table(tmp_path / "t", "wipe", "lift it", "put it down", "never", "never said")
     built = build_vocabulary(settings, TaskSettings(id="bridge", instruction="never said"), sources)
     assert built is not None
     vocabulary, rows = built
-    assert vocabulary.texts == ("lift it", "never said", "put it down", "wipe")
-    np.testing.assert_array_equal(rows[:, 0], [2, 4, 3, 1, 0])
-    other = table(tmp_path / "u", "lift it", "wipe", "put it down", "never said")
+    assert vocabulary.texts == ("lift it", "never", "never said", "put it down", "wipe")
+    np.testing.assert_array_equal(rows[:, 0], [2, 4, 5, 3, 1, 0])
+    other = table(tmp_path / "u", "lift it", "wipe", "put it down", "never", "never said")
     again = build_vocabulary(other, TASK, sources)
     assert again is not None and again[0].fingerprint != vocabulary.fingerprint
 
 
 def test_refusals(sources: list[Source], tmp_path: Path) -> None:
     assert build_vocabulary(LanguageSettings(), TaskSettings(id="bridge"), sources) is None
-    with pytest.raises(SettingsError, match=r"'lift' is none of the 3 .*nearest are 'lift it', "):
+    with pytest.raises(SettingsError, match=r"'lift' is none of the 4 .*nearest are 'lift it', "):
         build_vocabulary(ONE_HOT, TaskSettings(id="bridge", instruction="lift"), sources)
     with pytest.raises(SettingsError, match=r"no vector for 'wipe', which episodes of .*'kitchen'"):
         build_vocabulary(table(tmp_path / "t", "lift it", "put it down"), TASK, sources)
     silent = TaskSettings(id="kitchen")
     with pytest.raises(
-        SettingsError, match=r"task.instruction is null, but every .*'lift it', 'put"
+        SettingsError, match=r"task.instruction is null, but every .*'lift it', 'never', 'put"
     ):
         build_vocabulary(ONE_HOT, silent, sources)
     some = build_vocabulary(ONE_HOT, TaskSettings(id="bridge"), sources)  # one was told nothing
     assert some is not None and some[0].said is None
-    with pytest.raises(SettingsError, match=r"no episode that teaches has an instruction"):
+    with pytest.raises(SettingsError, match=r"no episode has an instruction"):
         one_hot(())
     with pytest.raises(
         SettingsError, match=r"language.table = None with language.kind = embedding"

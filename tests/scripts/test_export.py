@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -267,3 +268,23 @@ def test_odd_frames_become_no_video(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(SettingsError, match="camera 'front': frames of 15 x 32 pixels"):
         export.main([f"store={store}", "format=lerobot", "video=true", f"out={tmp_path}/out"])
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("library", "options", "text"),
+    [
+        ("pyarrow", [], "format 'lerobot' needs the package 'pyarrow.*ambient-policy.lerobot.'"),
+        ("av", ["video=true"], "video=true needs the package 'av'.*ambient-policy.video.'"),
+    ],
+)
+def test_a_missing_library_is_named(
+    walks: Path, monkeypatch: pytest.MonkeyPatch, library: str, options: list[str], text: str
+) -> None:
+    written = "ambient_datasets.formats"
+    for name in [n for n in sys.modules if n.startswith((f"{written}.lerobot_", f"{library}."))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, f"{written}.parquet_write", raising=False)
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(SettingsError, match=text):
+        export.main([f"store={walks}", "format=lerobot", f"out={walks.parent}/out", *options])
+    assert not (walks.parent / "out").exists()

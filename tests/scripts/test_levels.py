@@ -21,6 +21,7 @@ from ambient_policy.diffusion.precondition import Prediction
 from ambient_policy.diffusion.solve import Solver
 from ambient_policy.errors import SettingsError
 from ambient_policy.settings import RunSettings, from_json, to_json
+from contributing import contributions
 
 STEP_3 = float(ddpm_levels(Schedule.squaredcos, 100)[3])
 
@@ -132,6 +133,7 @@ def test_a_continuous_law_is_trained_shown_and_sampled_by_any_solver(
         changes = [f"solver.{change}" for change in solver]
         evaluate.main([f"run={run}", f"out={tmp_path}/{i}", "episodes=1", "threads=1", *changes])
     parts = assemble.build(compose.compose("train", overrides))
-    draws = pages.count_draws(parts)
+    told = contributions(parts.mixture, parts.sampler, parts.settings.sources)
+    draws = pages.count_draws(parts, told)
     assert len(draws.sigma) == 100 and draws.counts.sum() == 4 * 8
     assert draws.counts[draws.sigma < 0.25, 1].sum() == 0  # the suboptimal source, below 0.27

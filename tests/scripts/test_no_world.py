@@ -21,7 +21,8 @@ def overrides(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """experiment=converted on a small store of the task "bridge"."""
     store = tmp_path_factory.mktemp("store") / "bridge.zarr"
     rng = np.random.default_rng(0)
-    episodes = [Episode(rng.normal(size=(20, 3)), rng.normal(size=(20, 2))) for _ in range(3)]
+    rows = rng.normal(size=(3, 20, 5)).astype(np.float32)
+    episodes = [Episode(table[:, :3], table[:, 3:]) for table in rows]
     names, units = ("x", "y", "z"), ("m", "m", "m")
     attributes = Attributes("bridge", "human", 5.0, names, units, names[:2], units[:2])
     write_store(store, attributes, episodes)

@@ -118,7 +118,7 @@ def test_columns_on_the_command_line(replay: Path, tmp_path: Path) -> None:
         tmp_path,
         replay,
         *ASK,
-        "action_from='state[t+1]'",
+        "action_from=state[t+1]",
         "action_columns=[{of: state_1, name: dy, unit: m, scale: 0.5, minus: state_0}]",
         "resample={rate: 5, observations: linear, actions: sum}",
         "instruction=push it",

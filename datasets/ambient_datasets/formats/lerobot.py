@@ -2,11 +2,11 @@
 
 Kept: the features asked for, the cameras asked for, fps, the names of dimensions, the tasks as
 instruction. Checked on the way: every row's number and episode, and its timestamp against fps:
-counted from the episode's first, it may be off by ``TIME_TOLERANCE`` and one float32 rounding.
+counted from the episode's first, it may be off by ``lerobot_rows.TIME_TOLERANCE`` and one
+float32 rounding.
 Needs pyarrow (extra [lerobot]); cameras of type "video" need PyAV (extra [video]).
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ambient_datasets.demonstrations import (
-    MAX_FRAMES,
     MAX_PIXELS,
     Request,
     default_names,
@@ -27,6 +26,7 @@ from ambient_datasets.formats.apart import SECONDS, read_episode_apart
 from ambient_datasets.formats.film import find_decoder, read_film
 from ambient_datasets.formats.lerobot_index import Index, data_file, film, read_index, read_tasks
 from ambient_datasets.formats.lerobot_info import Feature, Info, read_info
+from ambient_datasets.formats.lerobot_rows import RESTORE, check_rows, check_steps
 from ambient_datasets.formats.numbers import to_float32
 from ambient_datasets.formats.parquet import (
     batches,
@@ -35,16 +35,13 @@ from ambient_datasets.formats.parquet import (
     read_columns,
     whole_numbers,
 )
-from ambient_datasets.formats.pictures import read_picture
+from ambient_datasets.formats.pictures import check_memory, read_picture
 from ambient_datasets.reading import StrPath, fault
 from ambient_datasets.records import Attributes, Episode
 
-TIME_TOLERANCE = 1e-4  # [s], lerobot's own
 FRAME_SECONDS = 0.1  # a frame is decoded within this time, or never [s]
-ROUNDING = 0.1  # the most that float32 may round a timestamp [rows]: beyond, it tells no rows apart
 ROW_KEYS = ("episode_index", "frame_index", "timestamp", "task_index")
 FRAMES = ("image", "video")
-RESTORE = "Restore the file from a copy, or leave that episode out and write the data set again."
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,36 +86,26 @@ class LeRobot:
             )
         number = self.first + i
         path, place = data_file(self.info, self._index, number), f"episode {number}"
-        frames = int(self._index.lengths[number]) * len(self.cameras)
-        self._check_memory(number)
+        steps, shapes = int(self._index.lengths[number]), list(self.cameras.values())
+        check_memory(path, steps, shapes, number)
         return read_episode_apart(
-            path, place, lambda: self._read(path, number), SECONDS + frames * FRAME_SECONDS
+            path,
+            place,
+            lambda: self._read(path, number),
+            SECONDS + steps * len(shapes) * FRAME_SECONDS,
         )
-
-    def _check_memory(self, number: int) -> None:
-        """Refuse an episode whose decoded frames would fill the memory, before decoding any."""
-        steps = int(self._index.lengths[number])
-        needed = steps * sum(math.prod(shape) for shape in self.cameras.values())
-        if needed > MAX_FRAMES:
-            raise fault(
-                self.info.root,
-                "frames",
-                f"{steps} steps take {needed} bytes decoded, and at most {MAX_FRAMES} are read",
-                "Take fewer cameras, or leave that episode out.",
-                number,
-            )
 
     def _read(self, path: Path, number: int) -> Episode:
         with open_parquet(path) as file:
             return self._read_rows(path, file, number)
 
     def _read_rows(self, path: Path, file: pq.ParquetFile, number: int) -> Episode:
-        _check_rows(path, file, int(self._index.rows[number]))
+        check_rows(path, file, int(self._index.rows[number]))
         first = int(self._index.firsts[number])
         stop = first + int(self._index.lengths[number])
         keys = tuple(dict.fromkeys((*ROW_KEYS, *self.request.state, *self.request.action)))
         columns = read_columns(path, file, keys, first, stop)
-        start = _check_steps(path, columns, number, self.info.fps)
+        start = check_steps(path, columns, number, self.info.fps)
         observations, actions = (
             np.concatenate([self._table(path, columns, key, number) for key in keys], axis=1)
             for keys in (self.request.state, self.request.action)
@@ -288,53 +275,6 @@ def _split(info: Info, name: str | None) -> tuple[int, int]:
             "Correct it, or convert everything (no split).",
         )
     return int(first), int(stop)
-
-
-def _check_rows(path: Path, file: pq.ParquetFile, rows: int) -> None:
-    if file.metadata.num_rows != rows:
-        raise fault(
-            path,
-            "rows",
-            f"{file.metadata.num_rows} of them, but the episodes listed for this file have {rows} "
-            "steps",
-            "Restore the file or the list of episodes from a copy.",
-        )
-
-
-def _check_steps(path: Path, columns: Mapping[str, Any], number: int, fps: float) -> float:
-    """The episode's first timestamp [s], once its rows prove to be its steps in order and time."""
-    length = len(columns["timestamp"])
-    for key, due in (
-        ("episode_index", np.full(length, number)),
-        ("frame_index", np.arange(length)),
-    ):
-        given = whole_numbers(path, key, columns[key], number)
-        if (given != due).any():
-            step = int(np.argmax(given != due))
-            raise fault(
-                path, key, f"step {step} reads {given[step]}, {due[step]} is due", RESTORE, number
-            )
-    seconds = numbers(path, "timestamp", columns["timestamp"], 1, number)[:, 0].astype(np.float64)
-    _check_times(path, seconds, number, fps)
-    return float(seconds[0])
-
-
-def _check_times(path: Path, seconds: NDArray[np.float64], number: int, fps: float) -> None:
-    with np.errstate(invalid="ignore", over="ignore"):
-        off = np.abs(seconds - seconds[0] - np.arange(len(seconds)) / fps)
-        rounding = np.spacing(np.float32(np.abs(seconds).max()))
-        tolerance = TIME_TOLERANCE + min(rounding, ROUNDING / fps)
-    if (off <= tolerance).all():
-        return
-    step = int(np.argmax(np.where(np.isnan(off), np.inf, off)))
-    raise fault(
-        path,
-        "timestamp",
-        f"step {step} is the worst: it reads {seconds[step]:.6f} s, and {fps:g} fps puts it at "
-        f"{seconds[0] + step / fps:.6f} s, more than {TIME_TOLERANCE:g} s away",
-        "Correct fps or the timestamps, or leave that episode out.",
-        number,
-    )
 
 
 def _read_pictures(

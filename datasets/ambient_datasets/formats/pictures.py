@@ -1,14 +1,41 @@
 """One encoded picture (PNG or JPEG) as pixels, its size checked before it is unpacked."""
 
 import io
+import math
 import warnings
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ambient_datasets.demonstrations import MAX_FRAMES
+from ambient_datasets.reading import fault
+
 KINDS = ("PNG", "JPEG")
+
+
+def check_memory(
+    path: Path, steps: int, shapes: Sequence[tuple[int, int, int]], episode: int
+) -> None:
+    """Refuse an episode whose decoded frames would fill the memory, before decoding any.
+
+    Args:
+        path, episode: for messages.
+        steps: of the episode.
+        shapes: (H,W,3) [px] of each camera.
+    """
+    needed = steps * sum(math.prod(shape) for shape in shapes)
+    if needed > MAX_FRAMES:
+        raise fault(
+            path,
+            "frames",
+            f"{steps} steps take {needed} bytes decoded, and at most {MAX_FRAMES} are read",
+            "Take fewer cameras, or leave that episode out.",
+            episode,
+        )
 
 
 def read_picture(data: Any, shape: tuple[int, int, int]) -> NDArray[np.uint8]:

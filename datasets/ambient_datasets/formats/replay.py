@@ -33,7 +33,7 @@ from ambient_datasets.records import Attributes, Episode
 from ambient_policy.errors import DataError
 
 METADATA = (".zarray", "zarr.json")  # of an array, zarr v2 and v3
-MAX_BYTES = MAX_FRAMES * 4  # of one array in one episode; frames may be float32 [bytes]
+MAX_BYTES = MAX_FRAMES  # of one array in one episode, as it is stored [bytes]
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambient_datasets.demonstrations import Request, default_names, describe
+from ambient_datasets.formats.pictures import check_memory
 from ambient_datasets.formats.rlds_layout import (
     FEATURES,
     IMAGE,
@@ -82,7 +83,7 @@ class Rlds:
         record = self._index.read(i)
         record.check_keys(self._features)
         steps = record.steps(self._features[self._request.action[0]])
-        record.check_memory(steps, list(self.cameras.values()))
+        check_memory(record.path, steps, list(self.cameras.values()), i)
         return Episode(
             self._columns(record, self._request.state, steps),
             self._columns(record, self._request.action, steps),

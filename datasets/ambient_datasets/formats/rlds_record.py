@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ambient_datasets.demonstrations import MAX_FRAMES, MAX_PIXELS
+from ambient_datasets.demonstrations import MAX_PIXELS
 from ambient_datasets.formats.numbers import to_float32
 from ambient_datasets.formats.pictures import KINDS, read_picture
 from ambient_datasets.formats.rlds_layout import TEXT, Feature
@@ -117,13 +117,6 @@ class Record:
             return decode()
         except ValueError as error:
             raise self.fault(key, f"step {step}: frame: {error}") from error
-
-    def check_memory(self, steps: int, shapes: Sequence[tuple[int, int, int]]) -> None:
-        """Refuse an episode whose decoded frames would fill the memory, before decoding any."""
-        needed = steps * sum(math.prod(shape) for shape in shapes)
-        if needed > MAX_FRAMES:
-            what = f"{steps} steps take {needed} bytes decoded, and at most {MAX_FRAMES} are read"
-            raise self.fault("frames", what)
 
     def check_keys(self, declared: Iterable[str]) -> None:
         """Refuse a record that holds what features.json does not tell of: words would be lost."""
