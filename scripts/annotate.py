@@ -14,10 +14,10 @@ from typing import Any
 
 from rich.console import Console
 
+from ambient_datasets.conversion.workers import Jobs, check_workers, open_workers
 from ambient_datasets.normalizing import build_normalizers
 from ambient_datasets.store import Annotation, Store, annotate_store
 from ambient_datasets.union import unite
-from ambient_datasets.workers import Jobs, check_workers, open_workers
 from ambient_policy.errors import SettingsError, unknown
 from ambient_policy.horizons import Horizons
 from ambient_policy.settings import (

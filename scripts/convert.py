@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, fields
 
 from rich.console import Console
 
-from ambient_datasets.columns import Column
-from ambient_datasets.convert import convert
-from ambient_datasets.recipe import Recipe
-from ambient_datasets.resample import Resample
-from ambient_datasets.workers import Jobs
+from ambient_datasets.conversion.columns import Column
+from ambient_datasets.conversion.convert import convert
+from ambient_datasets.conversion.recipe import Recipe
+from ambient_datasets.conversion.resample import Resample
+from ambient_datasets.conversion.workers import Jobs
 from compose import compose, register, run
 
 

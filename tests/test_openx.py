@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ambient_datasets.columns import Column
+from ambient_datasets.conversion.columns import Column
+from ambient_datasets.conversion.recipe import Recipe
+from ambient_datasets.conversion.resample import METHODS
 from ambient_datasets.demonstrations import Request
 from ambient_datasets.formats.rlds import open_rlds
-from ambient_datasets.recipe import Recipe
-from ambient_datasets.resample import METHODS
 from ambient_datasets.store import open_store
 from compose import compose
 from convert import ConvertSettings, main

@@ -8,9 +8,9 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ambient_datasets.conversion.recipe import Recipe
 from ambient_datasets.demonstrations import Request
 from ambient_datasets.formats.robomimic import open_robomimic
-from ambient_datasets.recipe import Recipe
 from ambient_datasets.records import Episode
 
 STEPS = {"demo_0": 3, "demo_10": 2, "demo_2": 5}

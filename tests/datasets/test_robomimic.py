@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 import pytest
 
-from ambient_datasets.convert import convert
+from ambient_datasets.conversion.convert import convert
 from ambient_datasets.demonstrations import Request
 from ambient_datasets.formats import hdf5, open_demonstrations
 from ambient_datasets.formats.apart import Arrays, read_apart

@@ -1,7 +1,7 @@
 """Layouts that others write.
 
 ``open_any`` reads in place what can be: our own stores and diffusion_policy's. Everything else, and
-those too, is read one episode at a time by ``open_demonstrations`` and converted (``convert.py``).
+those too, is read one episode at a time by ``open_demonstrations`` and converted (``conversion/``).
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -13,10 +13,10 @@ import pytest
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # before Ray is imported
 
+from ambient_datasets.conversion.workers import Jobs, open_workers
 from ambient_datasets.store import Annotation, annotate_store, open_store
-from ambient_datasets.workers import Jobs, open_workers
 from ambient_policy.errors import DataError, SettingsError
-from tests.datasets.test_shards import content, left_behind, run, write_source
+from tests.datasets.conversion.test_shards import content, left_behind, run, write_source
 
 ray = pytest.importorskip("ray")
 

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ambient_datasets.columns import Column
-from ambient_datasets.convert import convert
-from ambient_datasets.gripper import Gripper
-from ambient_datasets.recipe import Recipe
-from ambient_datasets.resample import Resample
+from ambient_datasets.conversion.columns import Column
+from ambient_datasets.conversion.convert import convert
+from ambient_datasets.conversion.gripper import Gripper
+from ambient_datasets.conversion.recipe import Recipe
+from ambient_datasets.conversion.resample import Resample
 from ambient_datasets.store import Store, open_store
 from ambient_policy.errors import AmbientPolicyError, DataError, SettingsError
 from tests.datasets.stores import write_v2

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ambient_datasets.resize import resize
+from ambient_datasets.conversion.resize import resize
 from ambient_policy.errors import SettingsError
 from tests.datasets.listed import listed
 

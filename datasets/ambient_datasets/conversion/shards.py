@@ -16,9 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from ambient_datasets.conversion.joining import MOVING, discard, is_whole, join
+from ambient_datasets.conversion.recipe import Recipe, follow
+from ambient_datasets.conversion.workers import Each, Jobs, open_workers
 from ambient_datasets.demonstrations import Demonstrations
 from ambient_datasets.formats import open_demonstrations
-from ambient_datasets.joining import MOVING, discard, is_whole, join
 from ambient_datasets.layout import (
     CHUNK_FRAMES,
     find_cameras,
@@ -26,9 +28,7 @@ from ambient_datasets.layout import (
     read_ends,
 )
 from ambient_datasets.reading import count_rows, open_group
-from ambient_datasets.recipe import Recipe, follow
 from ambient_datasets.store import JSON, Appender, Episode, create_store, update_extra
-from ambient_datasets.workers import Each, Jobs, open_workers
 from ambient_policy.errors import DataError
 from ambient_policy.files import held_alone, write_text
 

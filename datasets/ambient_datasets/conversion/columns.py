@@ -9,11 +9,11 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ambient_datasets.conversion.gripper import Gripper, openness
+from ambient_datasets.conversion.relabel import cut
+from ambient_datasets.conversion.resample import check_method, wrapped
 from ambient_datasets.demonstrations import UNKNOWN, Changed, Demonstrations
-from ambient_datasets.gripper import Gripper, openness
 from ambient_datasets.records import Attributes, Episode
-from ambient_datasets.relabel import cut
-from ambient_datasets.resample import check_method, wrapped
 from ambient_policy.errors import DataError, SettingsError, unknown
 
 HALF_TURN = np.float32(np.pi)  # float32 has no pi: this is the least number above it

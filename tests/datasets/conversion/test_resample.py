@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from ambient_datasets.conversion.resample import METHODS, Resample, resample
 from ambient_datasets.records import Episode
-from ambient_datasets.resample import METHODS, Resample, resample
 from ambient_policy.errors import SettingsError
 from tests.datasets.listed import listed
 

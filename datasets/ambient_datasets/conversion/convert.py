@@ -15,15 +15,15 @@ from typing import cast
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ambient_datasets.columns import unused
+from ambient_datasets.conversion.columns import unused
+from ambient_datasets.conversion.recipe import Recipe, follow
+from ambient_datasets.conversion.shards import CONVERTED, Origin, fill_in_parts, forget_parts
+from ambient_datasets.conversion.workers import Jobs, check_workers
 from ambient_datasets.demonstrations import Demonstrations
 from ambient_datasets.formats import open_demonstrations
 from ambient_datasets.layout import find_cameras, read_attributes
 from ambient_datasets.reading import open_group
-from ambient_datasets.recipe import Recipe, follow
-from ambient_datasets.shards import CONVERTED, Origin, fill_in_parts, forget_parts
 from ambient_datasets.store import JSON, Appender, Attributes, Episode, create_store, update_extra
-from ambient_datasets.workers import Jobs, check_workers
 from ambient_policy.errors import DataError, SettingsError
 from ambient_policy.files import held_alone
 

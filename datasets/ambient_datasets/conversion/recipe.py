@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
-from ambient_datasets.columns import Column, map_columns, methods
+from ambient_datasets.conversion.columns import Column, map_columns, methods
+from ambient_datasets.conversion.relabel import parse_action_from, relabel
+from ambient_datasets.conversion.resample import Resample, check_method, resample
+from ambient_datasets.conversion.resize import check_size, resize
 from ambient_datasets.demonstrations import Changed, Demonstrations, Request
 from ambient_datasets.records import Episode
-from ambient_datasets.relabel import parse_action_from, relabel
-from ambient_datasets.resample import Resample, check_method, resample
-from ambient_datasets.resize import check_size, resize
 from ambient_policy.errors import SettingsError
 
 

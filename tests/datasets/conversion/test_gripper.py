@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ambient_datasets.gripper import Gripper, openness
+from ambient_datasets.conversion.gripper import Gripper, openness
 from ambient_policy.errors import SettingsError
 
 

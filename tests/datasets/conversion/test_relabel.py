@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ambient_datasets.relabel import parse_action_from, relabel
+from ambient_datasets.conversion.relabel import parse_action_from, relabel
 from ambient_policy.errors import DataError, SettingsError
 from tests.datasets.listed import listed
 

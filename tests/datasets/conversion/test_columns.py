@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ambient_datasets.columns import Column, map_columns, methods, unused
+from ambient_datasets.conversion.columns import Column, map_columns, methods, unused
+from ambient_datasets.conversion.gripper import Gripper
 from ambient_datasets.demonstrations import Demonstrations
-from ambient_datasets.gripper import Gripper
 from ambient_policy.errors import AmbientPolicyError, DataError, SettingsError
 from tests.datasets.listed import Listed, listed
 

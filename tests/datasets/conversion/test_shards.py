@@ -14,18 +14,18 @@ import numpy as np
 import pytest
 import zarr
 
-from ambient_datasets import shards
-from ambient_datasets.convert import convert
-from ambient_datasets.recipe import Recipe
-from ambient_datasets.shards import Origin, fill_in_parts, parts_folder
+from ambient_datasets.conversion import shards
+from ambient_datasets.conversion.convert import convert
+from ambient_datasets.conversion.recipe import Recipe
+from ambient_datasets.conversion.shards import Origin, fill_in_parts, parts_folder
+from ambient_datasets.conversion.workers import Jobs, open_workers
 from ambient_datasets.store import Appender, open_store, update_extra
-from ambient_datasets.workers import Jobs, open_workers
 from ambient_policy.errors import AmbientPolicyError, DataError, SettingsError
 from ambient_policy.files import held_alone
 from tests.datasets.test_store import crash_everywhere
 from tests.datasets.tfrecords import episode, write_rlds
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 # with chunks of 16 frames: within one, over several, to the end of one
 LENGTHS = [3, 40, 1, 12, 16, 7, 35, 2, 20, 9]
 WORDS = ["push it", "räume auf", "push it", "片付け", "lift"]
@@ -107,7 +107,7 @@ def test_any_number_of_parts_makes_the_same_store(
 
 def test_frames_are_moved_and_not_copied(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(source, "parts", max_episodes=1)
-    monkeypatch.setattr("ambient_datasets.joining.COPIED", 0)  # copying would fail
+    monkeypatch.setattr("ambient_datasets.conversion.joining.COPIED", 0)  # copying would fail
     assert content(run_in_parts(source, "parts")) == content(run(source, "one"))
 
 
@@ -145,7 +145,7 @@ def test_frames_moved_by_a_killed_join_are_not_lost(
     monkeypatch.setattr(shards, "SHARDS", 2)
     run(source, "parts", max_episodes=1)
     with monkeypatch.context() as patch, pytest.raises(TypeError):
-        patch.setattr("ambient_datasets.joining._grow", None)
+        patch.setattr("ambient_datasets.conversion.joining._grow", None)
         run_in_parts(source, "parts", range(before))
     assert len(open_store(source.parent / "parts.zarr")) == 1
     assert content(run_in_parts(source, "parts")) == content(run(source, "one"))
@@ -270,7 +270,7 @@ def test_a_worker_that_is_killed_is_told() -> None:
 KILLED = """
 import sys
 from pathlib import Path
-from tests.datasets.test_shards import run
+from tests.datasets.conversion.test_shards import run
 if __name__ == "__main__":
     run(Path(sys.argv[1]), "killed", workers=2)
 """

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ambient_datasets.convert import Conversion, convert
-from ambient_datasets.recipe import Recipe
+from ambient_datasets.conversion.convert import Conversion, convert
+from ambient_datasets.conversion.recipe import Recipe
 from ambient_datasets.store import create_store, open_store
 from ambient_policy.errors import AmbientPolicyError, DataError, SettingsError
 from ambient_policy.files import held_alone
 from tests.datasets.stores import write_v2
 from tests.datasets.test_store import crash_everywhere
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LENGTHS = [3, 1, 4, 2, 5]
 ENDS = np.cumsum(LENGTHS)
 
@@ -106,7 +106,7 @@ def test_a_stop_at_any_write_loses_nothing(source: Path) -> None:
 KILLED = """
 import sys
 from pathlib import Path
-from tests.datasets.test_convert import run
+from tests.datasets.conversion.test_convert import run
 run(Path(sys.argv[1]))
 """
 
