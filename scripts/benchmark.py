@@ -2,8 +2,9 @@
 
 ``what=speed``: draws, batches, training, chunks of every solver and rollouts. ``what=mixture``:
 opening and drawing from very many episodes in many stores. ``what=memory``: the most that a
-conversion and a training hold in memory, on stores of several sizes. Medians of repeated
-measurements with the lowest and the highest; the data are made up.
+conversion and a training hold in memory, on stores of several sizes. ``what=conversion``: by one
+worker and by two. Medians of repeated measurements with the lowest and the highest; the data are
+made up.
 """
 
 import os
@@ -24,7 +25,7 @@ from ambient_policy.training.loop import check_device
 from compose import compose, register, run
 from inventing import invent_parts
 from measuring import Measured, describe_machine, measure_all
-from scaling import measure_memory, measure_mixture
+from scaling import measure_conversion, measure_memory, measure_mixture
 
 
 class What(Enum):
@@ -33,6 +34,7 @@ class What(Enum):
     speed = "speed"
     mixture = "mixture"
     memory = "memory"
+    conversion = "conversion"
 
 
 @dataclass
@@ -51,7 +53,8 @@ class BenchmarkSettings:
     # of the mixture: stores, and episodes in each
     stores: int = 1000
     episodes: int = 2400
-    # for memory: sizes of the source [GB]; at its largest, twice as much lies on the disk
+    # for memory: sizes of the source [GB]; at its largest, twice as much lies on the disk. The last
+    # one is for conversion
     gigabytes: list[float] = field(default_factory=lambda: [0.25, 1.0])
     # for memory: steps of the training
     steps: int = 300
@@ -98,6 +101,8 @@ def measure(settings: BenchmarkSettings, folder: Path) -> Iterator[Measured]:
         return measure_mixture(settings.stores, settings.episodes, folder, repeats)
     if settings.what is What.memory:
         return measure_memory(settings.gigabytes, settings.steps, folder, repeats)
+    if settings.what is What.conversion:
+        return measure_conversion(settings.gigabytes[-1], folder, repeats)
     here = [f"training.device={settings.device}", f"training.threads={settings.threads}"]
     return measure_all(invent_parts(folder, [*settings.overrides, *here]), folder, repeats)
 

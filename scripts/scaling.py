@@ -123,6 +123,26 @@ def watch_size(gigabytes: float, steps: int, folder: Path) -> list[tuple[float, 
     return [converted, trained]
 
 
+def measure_conversion(gigabytes: float, folder: Path, repeats: int) -> Iterator[Measured]:
+    """Seconds of one conversion by one worker and by two, in turn, and their ratio.
+
+    Frames become a quarter as large, for an episode to cost some work besides its bytes.
+    """
+    source, store = folder / "source.zarr", folder / "store.zarr"
+    invent_replay(source, int(gigabytes * 1e9))
+
+    def convert_by(workers: int) -> float:
+        asked = [*CONVERSION, "camera_size=[48,48]", f"workers={workers}"]
+        _, took = watch("convert.py", [*asked, f"path={source}", f"out={store}"], folder)
+        shutil.rmtree(store)
+        return took
+
+    pairs = [(convert_by(1), convert_by(2)) for _ in range(repeats)]
+    yield Measured(f"converting {gigabytes:g} GB, 1 worker", "s", [one for one, _ in pairs])
+    yield Measured(f"converting {gigabytes:g} GB, 2 workers", "s", [two for _, two in pairs])
+    yield Measured("1 worker over 2", "", [one / two for one, two in pairs])
+
+
 def watch(script: str, words: Sequence[str], folder: Path) -> tuple[float, float]:
     """Run a script with caches in a folder: the most that was resident [MB], and how long [s].
 

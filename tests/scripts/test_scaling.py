@@ -82,3 +82,9 @@ def test_a_script_that_fails_is_told(tmp_path: Path) -> None:
 def test_refusals(change: list[str], text: str) -> None:
     with pytest.raises(SettingsError, match=text):
         benchmark.main(change)
+
+
+def test_conversions_by_one_worker_and_by_two_are_compared(tmp_path: Path) -> None:
+    one, two, ratio = scaling.measure_conversion(0.01, tmp_path, 1)
+    assert ratio.values[0] == pytest.approx(one.values[0] / two.values[0])
+    assert [file.name for file in tmp_path.glob("store*")] == []
