@@ -13,6 +13,7 @@ from ambient_policy.settings import RunSettings, SourceSettings, Trust
 
 # settings of scripts/evaluate.py that an evaluation remembers
 STARTS = ("episodes", "first_seed", "seed")
+SOLVER = ("kind", "steps", "spacing")
 TAGS = ("robotics", "imitation-learning", "diffusion-policy", "ambient-diffusion")
 
 
@@ -35,6 +36,7 @@ def write_card(
     license: str,
     datasets: Sequence[str] = (),
     evaluated: Evaluated | None = None,
+    declared: int | None = None,
 ) -> str:
     """The text of the card.
 
@@ -43,17 +45,18 @@ def write_card(
         license: of the weights, by the Hub's identifier.
         datasets: those on the Hub that it was trained on, e.g. "lerobot/pusht".
         evaluated: None where these weights were not evaluated.
+        declared: step of the checkpoint that was declared before training; None where it cannot be
+            told any more.
     """
     settings = pretrained.settings
     parts = [
         _header(pretrained, license, datasets, evaluated),
         f"# {_name(settings)}\n\nA diffusion policy over action chunks for `{settings.task.id}`, "
-        "trained with [ambient_policy](#how-to-run-it): each episode of its demonstrations taught "
-        "only the noise levels at which it was trusted.\n",
+        f"trained with [ambient_policy](#how-to-run-it){_teaching(settings)}.\n",
         _running(pretrained, evaluated),
         _interface(pretrained),
         _sources(settings),
-        _training(pretrained),
+        _training(pretrained, declared),
         _results(evaluated, settings.task.path_unit),
         _limits(settings, evaluated),
     ]
@@ -62,6 +65,16 @@ def write_card(
 
 def _name(settings: RunSettings) -> str:
     return f"{settings.experiment or settings.task.id}: {settings.label}, seed {settings.seed}"
+
+
+def _teaching(settings: RunSettings) -> str:
+    """What is ambient about it, where any demonstrations were neither taken nor left whole."""
+    whole = (Trust.trusted, Trust.rejected)
+    if all(source.trust in whole for source in settings.sources.values()):
+        return ""
+    return (
+        ": each episode of its demonstrations taught only the noise levels at which it was trusted"
+    )
 
 
 def _header(
@@ -96,14 +109,13 @@ def _index(settings: RunSettings, row: Row) -> dict[str, Any]:
 def _running(pretrained: Pretrained, evaluated: Evaluated | None) -> str:
     """The command repeats the evaluation, where there was one."""
     horizons = pretrained.policy.horizons
-    asked = {} if evaluated is None else evaluated.asked
-    starts = " ".join(f"{key}={asked[key]}" for key in STARTS if key in asked)
+    asked = "episodes=200" if evaluated is None else _asked(pretrained, evaluated.asked)
     return f"""## How to run it
 
 With `ambient_policy` installed and this folder as `policy/`:
 
 ```bash
-python scripts/evaluate.py run=policy {starts or "episodes=200"}
+python scripts/evaluate.py run=policy {asked}
 ```
 
 ```python
@@ -117,6 +129,15 @@ policy = open_pretrained(Path("policy")).policy
 `policy.plan(history, noise)` makes a chunk of {horizons.pred} actions from the last {horizons.obs}
 observations; {horizons.act} of them are executed before the next one.
 """
+
+
+def _asked(pretrained: Pretrained, asked: Mapping[str, Any]) -> str:
+    """The overrides of an evaluation; of its solver, what differs from the policy's own."""
+    solver = pretrained.policy.spec.solver
+    own = solver.kind.value, solver.steps, solver.spacing.value
+    changes = zip(SOLVER, asked["solver"], own, strict=True)
+    starts = [f"{key}={asked[key]}" for key in STARTS]
+    return " ".join([*starts, *(f"solver.{key}={to}" for key, to, of in changes if to != of)])
 
 
 def _interface(pretrained: Pretrained) -> str:
@@ -150,7 +171,13 @@ def _sources(settings: RunSettings) -> str:
         ]
         for name, source in settings.sources.items()
     ]
-    return f"## Demonstrations\n\n{_table(head, rows)}"
+    before = ""
+    if settings.start_from is not None:
+        before = (
+            f"\nTraining started from the weights of `{settings.start_from}`: the demonstrations "
+            "of that run taught this policy too, and are not in the table.\n"
+        )
+    return f"## Demonstrations\n\n{_table(head, rows)}{before}"
 
 
 def _episodes(source: SourceSettings) -> str:
@@ -170,7 +197,17 @@ def _thresholds(source: SourceSettings) -> str:
     return "of each episode, in its store's annotation"
 
 
-def _training(pretrained: Pretrained) -> str:
+def _checkpoint(pretrained: Pretrained, declared: int | None) -> str:
+    """Which one it is, and whether it was declared before anyone saw what it does."""
+    step, rule = pretrained.step, f"the {pretrained.settings.training.declared.value} one"
+    if declared == step:
+        return f"step {step}; declared before training: {rule}"
+    if declared is None:
+        return f"step {step}; declared before training was {rule}, whose step is not known here"
+    return f"step {step}, chosen at export; declared before training was {rule}, step {declared}"
+
+
+def _training(pretrained: Pretrained, declared: int | None) -> str:
     settings, training = pretrained.settings, pretrained.settings.training
     loss = "ambient" if settings.loss.ambient else "denoising"
     prints = {body.normalizer.fingerprint for body in pretrained.policy.spec.embodiments.values()}
@@ -180,8 +217,8 @@ def _training(pretrained: Pretrained) -> str:
             "experiment, arm": f"{settings.experiment or '–'}, {settings.label}",
             "training seed": f"{settings.seed}",
             "steps, windows a step": f"{training.steps}, {training.batch}",
-            "checkpoint": f"step {pretrained.step}; declared before training: the "
-            f"{training.declared.value} one",
+            "started from": _start(settings),
+            "checkpoint": _checkpoint(pretrained, declared),
             "weights": "moving average",
             "loss": loss,
             "noise levels": f"{settings.noise.law.value} law, {settings.noise.schedule.value} "
@@ -189,9 +226,14 @@ def _training(pretrained: Pretrained) -> str:
             "normaliser": f"{_normalizer(settings)}, "
             f"fingerprint {', '.join(f'`{digits}`' for digits in sorted(prints))}",
             "learning rate": f"{training.learning_rate:g}",
-            "program": f"{LIBRARY} {version(LIBRARY)}",
+            "exported by": f"{LIBRARY} {version(LIBRARY)}",
         },
     )
+
+
+def _start(settings: RunSettings) -> str:
+    start = settings.start_from
+    return "random weights" if start is None else f"the averaged weights of `{start}`"
 
 
 def _normalizer(settings: RunSettings) -> str:

@@ -32,15 +32,13 @@ __all__ = ["Policy", "PolicySpec"]
 Array = NDArray[np.float32]
 
 
-def _encoder(spec: PolicySpec, partial: bool) -> ObservationEncoder:
+def _encoder(spec: PolicySpec) -> ObservationEncoder:
     """An encoder for each part of an observation, as the settings of their names say.
 
-    Args:
-        spec: of the policy.
-        partial: whether an embodiment lacks observations; which ones it has is then read along.
+    Where an embodiment lacks observations, which ones it has is read along.
     """
     choices, obs, default = spec.network.encoders, spec.horizons.obs, EncoderSettings()
-    rows, layers = obs + int(partial), choices.get(STATE, default).layers
+    rows, layers = obs + int(spec.partial), choices.get(STATE, default).layers
     encoders: dict[str, Perceptron | ImageEncoder] = {
         STATE: Perceptron(rows * len(spec.observation_names), layers)
     }
@@ -88,7 +86,7 @@ class Policy(nn.Module):
             self.register_buffer("instructions", torch.tensor(empty if rows is None else rows))
         with torch.random.fork_rng(devices=[]):  # torch's layers draw from the global generator
             torch.manual_seed(integer(seed, "weights"))
-            self.encoder = _encoder(spec, self.observation_map.partial)
+            self.encoder = _encoder(spec)
             self.network: Network = UNet1d(
                 actions=len(spec.action_names),
                 condition=self.encoder.width,

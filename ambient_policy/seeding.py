@@ -4,6 +4,7 @@ A resumed run therefore equals an unbroken one, and two purposes never share a s
 """
 
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -49,10 +50,39 @@ def normal_at(
     Returns:
         (..., dimensions) float32, by hashing (splitmix64) and the Box-Muller transform.
     """
+    return _normal(np.array(integer(seed, purpose), np.uint64), rows, dimensions)
+
+
+def normal_among(
+    seed: int,
+    purposes: Sequence[str],
+    which: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    dimensions: int,
+) -> NDArray[np.float32]:
+    """As ``normal_at``, each row from the table of one of several purposes.
+
+    Args:
+        seed: of all tables.
+        purposes: of the tables.
+        which: (...,) the number of each row's purpose.
+        rows: (...,) row numbers modulo 2^64.
+        dimensions: columns of the tables.
+
+    Returns:
+        (..., dimensions) float32.
+    """
+    keys = np.array([integer(seed, purpose) for purpose in purposes], np.uint64)
+    return _normal(keys[which][..., None], rows, dimensions)
+
+
+def _normal(
+    key: NDArray[np.uint64], rows: NDArray[np.int64], dimensions: int
+) -> NDArray[np.float32]:
+    """The rows of tables, each of one key (...,1)."""
     golden = 0x9E3779B97F4A7C15  # splitmix64's increment: neighbouring counters end far apart
     cells = rows[..., None].astype(np.uint64) * np.uint64(dimensions)
     counters: NDArray[Any] = np.uint64(2) * (cells + np.arange(dimensions, dtype=np.uint64))
-    key = np.uint64(integer(seed, purpose))
     bits = [_mix(_mix((counters + np.uint64(i)) * np.uint64(golden) + key)) for i in (0, 1)]
     radius, angle = (  # two uniform numbers of 53 bits
         (b >> np.uint64(11)).astype(np.float64) * 2.0**-53 for b in bits

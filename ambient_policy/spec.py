@@ -68,6 +68,14 @@ class PolicySpec:
         return self.embodiments[self.acting]
 
     @property
+    def partial(self) -> bool:
+        """Whether an embodiment lacks observations: which ones it has is then a part of them."""
+        return any(
+            len(body.observation_columns) < len(self.observation_names)
+            for body in self.embodiments.values()
+        )
+
+    @property
     def own_observations(self) -> tuple[str, ...]:
         """Of the acting embodiment: what its world shows and rollouts record."""
         return tuple(self.observation_names[i] for i in self.actor.observation_columns)
@@ -92,6 +100,23 @@ class PolicySpec:
         record: dict[str, Any] = _ADAPTER.dump_python(self, mode="json")
         return record
 
+    def foundation(self) -> dict[str, Any]:
+        """As ``to_json``, but only what weights can be taken over under.
+
+        Not how embodiments are called, in which order they come, or who there is beside the acting
+        one; nor the solver and the instruction of rollouts.
+        """
+        record = self.to_json()
+        for name in ("solver", "embodiments", "acting"):
+            del record[name]
+        if record["language"] is not None:
+            del record["language"]["said"]
+        return {
+            **record,
+            "acting embodiment (its columns or normaliser)": record_of(self.actor),
+            "answer to whether an embodiment lacks observations": self.partial,
+        }
+
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> "PolicySpec":
         """The inverse of ``to_json``."""
@@ -101,7 +126,13 @@ class PolicySpec:
 _ADAPTER: TypeAdapter[PolicySpec] = TypeAdapter(PolicySpec)
 
 
+def record_of(body: Embodiment) -> dict[str, Any]:
+    """Plain JSON values of an embodiment."""
+    record: dict[str, Any] = TypeAdapter(Embodiment).dump_python(body, mode="json")
+    return record
+
+
 def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
-    """What two descriptions (``PolicySpec.to_json``) differ in, for a message."""
+    """What two descriptions (``to_json``, or ``foundation``) differ in, for a message."""
     told = {"embodiments": "embodiments (their columns or normalisers)"}
     return [told.get(name, name) for name in ours if ours[name] != theirs.get(name)]

@@ -6,6 +6,10 @@
 ``sigma_min,sigma_max`` for each, in order; ``inf`` is a number.
 ``source=[a,b]`` or ``source=all``: several stores, by ``workers=4`` at once, with ``jobs=ray`` on a
 Ray cluster. Whatever is wrong with any of them is said before the first is written.
+
+``data=`` is that of the training, with its ``mixture`` if it has one; where the training's
+experiment or command line changes ``normalizer``, ``dimensions``, ``horizons`` or ``actions``, say
+the same here: the normaliser depends on them, and training refuses an annotation under another.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,8 +27,14 @@ from ambient_policy.horizons import Horizons
 from ambient_policy.settings import (
     ActionSettings,
     Dimensions,
+    LanguageSettings,
+    MixtureEntry,
     NormalizerSettings,
     SourceSettings,
+    Tables,
+    TaskSettings,
+    TunedSettings,
+    add_mixture,
 )
 from assemble import open_source
 from compose import compose, register, run
@@ -38,11 +48,20 @@ class AnnotateSettings(ThresholdSettings):
     # of the sources of the data config one, a list, or all
     source: Any = "???"
     sources: dict[str, SourceSettings] = field(default_factory=dict)
+    # more sources, in the field's form; their names are those of a training
+    mixture: list[MixtureEntry] = field(default_factory=list)
+    # memory, or disk where the demonstrations are larger than it
+    tables: Tables = Tables.memory
     # as in training: the normaliser is fitted on what the network learns
     dimensions: Dimensions = Dimensions.same
     normalizer: NormalizerSettings = field(default_factory=NormalizerSettings)
     horizons: Horizons = field(default_factory=Horizons)
     actions: ActionSettings = field(default_factory=ActionSettings)
+    # a data config may say these too; no normaliser depends on them
+    cameras: list[str] = field(default_factory=list)
+    language: LanguageSettings = field(default_factory=LanguageSettings)
+    task: TaskSettings = field(default_factory=TaskSettings)
+    tuned: TunedSettings = field(default_factory=TunedSettings)
     # how many are written at once, and where: processes here, or on a Ray cluster
     workers: int = 1
     jobs: Jobs = Jobs.local
@@ -75,12 +94,20 @@ def check_apart(stores: Mapping[str, Store], settings: AnnotateSettings) -> None
         )
 
 
+def tell_use(name: str, settings: AnnotateSettings) -> str:
+    """What a training must say to heed the annotation of a source."""
+    if name in settings.sources:
+        return f"sources.{name}.trust=annotated"
+    return "trust: annotated in its entry of mixture, without sigma_min and sigma_max"
+
+
 def main(overrides: Sequence[str]) -> None:
     """Compose, check, write."""
     settings: AnnotateSettings = compose("annotate", overrides)
     check_workers(settings.workers)
-    names = choose(settings.source, list(settings.sources))
-    stores = {name: open_source(name, source) for name, source in settings.sources.items()}
+    sources = add_mixture(settings.sources, settings.mixture)
+    names = choose(settings.source, list(sources))
+    stores = {name: open_source(name, source, settings.tables) for name, source in sources.items()}
     check_apart({name: stores[name] for name in names}, settings)
     normalizers = build_normalizers(
         settings.normalizer,
@@ -99,7 +126,7 @@ def main(overrides: Sequence[str]) -> None:
             Console().print(
                 f"{stores[names[k]].path}: {len(stores[names[k]])} episodes annotated under "
                 f"normaliser {normalizers[names[k]].fingerprint}; use them with "
-                f"sources.{names[k]}.trust=annotated",
+                f"{tell_use(names[k], settings)}",
                 highlight=False,
             )
 

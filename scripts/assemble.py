@@ -24,7 +24,7 @@ from ambient_policy.ambient.admission import Admission, buffer_factor
 from ambient_policy.ambient.sampler import Sampler
 from ambient_policy.batch import EMBODIMENT, INSTRUCTION, STATE, Batch
 from ambient_policy.diffusion.law import Law
-from ambient_policy.errors import DataError, SettingsError, unknown
+from ambient_policy.errors import DataError, SettingsError, listed, unknown
 from ambient_policy.evaluation.worlds import Worlds, check_shapes, make_worlds
 from ambient_policy.language import Table
 from ambient_policy.policy import Policy, PolicySpec
@@ -32,6 +32,7 @@ from ambient_policy.seeding import generator
 from ambient_policy.settings import (
     RunSettings,
     SourceSettings,
+    StatisticsOf,
     Tables,
     TaskSettings,
     Trust,
@@ -239,6 +240,35 @@ def acting_source(task: TaskSettings, sources: Sequence[Source]) -> int:
     return tasks.index(task.id)
 
 
+def check_acting(
+    settings: RunSettings, mixture: Mixture, bodies: Bodies, acting: int, sampler: Sampler
+) -> None:
+    """Refuse rollouts in units that no step teaches.
+
+    Args:
+        settings: of the run.
+        mixture: of its sources.
+        bodies: theirs.
+        acting: the number of the source whose embodiment acts.
+        sampler: who is drawn.
+
+    Raises:
+        SettingsError: if no source of that embodiment is drawn at any level, naming them.
+    """
+    drawn = np.unique(mixture.source_of_episode[sampler.drawn])
+    shared = np.flatnonzero(bodies.of_source == bodies.of_source[acting])
+    if np.isin(shared, drawn).any():
+        return
+    name, names = mixture.names[acting], listed([mixture.names[i] for i in shared])
+    joint = ", or let all sources share their units: normalizer.statistics=joint"
+    raise SettingsError(
+        f"rollouts in '{settings.task.id}' have the columns and the normaliser of source '{name}', "
+        f"and no step teaches these: of the sources that share them ({names}) none is drawn at any "
+        f"noise level. Let one of them teach (sources.{name}.trust=trusted, a weight above 0)"
+        f"{joint if settings.normalizer.statistics is StatisticsOf.source else ''}."
+    )
+
+
 def check_task(settings: RunSettings, own: Attributes) -> None:
     """Refuse a task that does not fit what was demonstrated in its world."""
     check_world(settings.task, own)
@@ -255,6 +285,8 @@ def build(settings: RunSettings) -> Parts:
     mixture = Mixture.join(sources, settings.cameras, settings.dimensions)
     acting = acting_source(settings.task, sources)
     check_task(settings, sources[acting].store.attributes)
+    sampler = build_sampler(settings, mixture)
+    check_acting(settings, mixture, bodies, acting, sampler)
     known = build_vocabulary(settings.language, settings.task, sources)
     spec = PolicySpec(
         task=settings.task.id,
@@ -279,7 +311,6 @@ def build(settings: RunSettings) -> Parts:
         labels[EMBODIMENT] = bodies.of_source[mixture.source_of_episode]
     if known is not None:
         labels[INSTRUCTION] = number_instructions(sources, known[0])
-    sampler = build_sampler(settings, mixture)
     return Parts(settings, mixture, sampler, spec, labels, None if known is None else known[1])
 
 
@@ -294,7 +325,7 @@ def checkpoint_of(run: Path, step: int | None = None) -> Path:
 
 
 def refuse_other(folder: Path, settings: RunSettings) -> bool:
-    """Whether the folder holds this very run already.
+    """Whether the folder holds this very run already, whichever ``tables`` it was begun with.
 
     Raises:
         SettingsError: when it holds a run with other settings.
@@ -306,7 +337,7 @@ def refuse_other(folder: Path, settings: RunSettings) -> bool:
         written = from_json(json.loads(path.read_text()))
     except ValueError as error:
         raise SettingsError(f"{path} cannot be read ({error}); delete {folder}.") from error
-    if written != settings:
+    if replace(written, tables=settings.tables) != settings:  # both give the same batches
         raise SettingsError(
             f"{folder} holds a run with other settings (see {path}). Give this run another label= "
             "or root=, or delete that folder."
@@ -326,8 +357,7 @@ def initial_policy(parts: Parts) -> Policy:
     policy = Policy(parts.spec, parts.settings.seed, parts.rows)
     if parts.settings.start_from is not None:
         start = load_policy(declared_checkpoint(Path(parts.settings.start_from)))
-        sampled_alike = replace(start.spec, solver=parts.spec.solver)
-        other = differences(parts.spec.to_json(), sampled_alike.to_json())
+        other = differences(parts.spec.foundation(), start.spec.foundation())
         if other:
             raise SettingsError(
                 f"start_from = {parts.settings.start_from} was trained with another "

@@ -22,13 +22,10 @@ from rich.text import Text
 from ambient_policy.errors import AmbientPolicyError, SettingsError
 from ambient_policy.settings import RunSettings
 
-# keys of these are names that the user invents, so they need no plus to be added
-FREE = (
-    "task.kwargs.",
-    "task.observation.",
-    "cameras.",
-    "observations.",
-)
+# mappings whose keys are names that the user invents, so they need no plus to be added
+FREE = ("task.kwargs", "task.observation", "cameras", "observations")
+# likewise, of settings objects; a source needs the plus, for nobody should invent one by a typo
+OBJECTS = ("network.encoders", "+sources")
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
 
@@ -61,34 +58,31 @@ def _key(override: str) -> str:
     return override.split("=")[0]
 
 
-def _is_named(override: str) -> bool:
-    """Whether it sets or adds one of the settings objects that go by names the user gives them.
-
-    Hydra cannot make such an object, merging can.
-    """
-    key = _key(override)
-    new_source = key.startswith("+sources.") and key.count(".") == 1
-    return new_source or key.startswith("network.encoders.")
+def _beginnings(names: Sequence[str], config: DictConfig) -> tuple[str, ...]:
+    """How overrides of keys in these mappings begin, for the mappings that a config has."""
+    mappings = {name: OmegaConf.select(config, name.lstrip("+")) for name in names}
+    return tuple(f"{name}." for name, node in mappings.items() if isinstance(node, DictConfig))
 
 
-def _is_free(override: str) -> bool:
-    """Whether the key is one that a config may invent."""
-    name = _key(override).lstrip("+~/")
-    return _is_named(override) or name.startswith(FREE) or ".attributes." in name
-
-
-def _adds(override: str) -> bool:
-    """Whether it sets a free key: cameras.front=key, or cameras={front: key}."""
+def _added(override: str, free: tuple[str, ...]) -> str:
+    """Told to hydra to be added where need be: cameras.front=key, or cameras={front: key}."""
     key, _, value = override.partition("=")
-    return override.startswith(FREE) or (f"{key}." in FREE and value.startswith("{"))
+    adds = override.startswith(free) or (f"{key}." in free and value.startswith("{"))
+    return f"++{override}" if adds else override
 
 
 def _quoted(override: str) -> str:
     """Text that hydra's grammar does not know, such as action_from=state[t+1], as plain text."""
     try:
         OverridesParser.create().parse_override(override)
-    except HydraException:
+    except HydraException as error:
         key, equals, value = override.partition("=")
+        if value.startswith(("[", "{", "'", '"')):
+            raise SettingsError(
+                f"{key} = {value}: no list, mapping or quoted text that can be read ("
+                f"{str(error).splitlines()[0]}). Close every bracket and quote, and quote texts in "
+                'it that hold = ( ) [ ] or a comma: [{path: "a(1).zarr"}].'
+            ) from error
         # in quotes only backslashes before a quote are doubled, those before the last one too
         plain = re.sub(r'(\\*)"', r'\1\1\\"', value) + "\\" * (len(value) - len(value.rstrip("\\")))
         return f'{key}{equals}"{plain}"' if equals else override
@@ -96,11 +90,13 @@ def _quoted(override: str) -> str:
 
 
 def _check_names(config: DictConfig, groups: set[str], overrides: Sequence[str]) -> None:
-    """Refuse an override of a key that does not exist, naming the nearest that do."""
+    """Refuse an override of a key that neither exists nor may be invented, naming the nearest."""
+    free, objects = _beginnings(FREE, config), _beginnings(OBJECTS, config)
     known = sorted({*_keys(config), *groups})
     for override in overrides:
         name = _key(override).lstrip("+~/") or override
-        if name not in known and not _is_free(override):
+        invented = name.startswith(free) or override.startswith(objects) or ".attributes." in name
+        if name not in known and not invented:
             parent = name.rpartition(".")[0]
             while parent and parent not in known:
                 parent = parent.rpartition(".")[0]
@@ -129,16 +125,19 @@ def compose(config: str, overrides: Sequence[str]) -> Any:
     Raises:
         SettingsError: for an unknown key, group choice or value, or a key without a value.
     """
-    overrides = [f"++{o}" if _adds(o) else o for o in map(_quoted, overrides)]
+    overrides = [_quoted(override) for override in overrides]
     try:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
             groups = _groups(config)
             chosen = [o for o in overrides if _key(o) in groups]
-            _check_names(hydra_compose(config, chosen), groups, overrides)
+            base = hydra_compose(config, chosen)
+            _check_names(base, groups, overrides)
+            overrides = [_added(override, _beginnings(FREE, base)) for override in overrides]
             # A setting that is named like a folder of choices this config does not choose from:
             # hydra would look for such a choice.
             plain = [o for o in overrides if (CONFIGS / _key(o)).is_dir() and o not in chosen]
-            named = [o for o in overrides if _is_named(o)]
+            # a settings object by a name of the user's: hydra cannot make one, merging can
+            named = [o for o in overrides if o.startswith(_beginnings(OBJECTS, base))]
             composed = hydra_compose(config, [o for o in overrides if o not in plain + named])
             composed.merge_with_dotlist(plain)
             with open_dict(composed):

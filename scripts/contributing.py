@@ -37,7 +37,7 @@ def chances(mixture: Mixture, admission: Admission, levels: Sigma) -> Floats:
     Args:
         mixture: of S sources.
         admission: of its episodes.
-        levels: (L,) rising.
+        levels: (L,) rising. At these it is exact; of a continuous law ``levels_of`` has 100.
     """
     above = np.searchsorted(levels, admission.threshold, side="right")  # sigma > threshold
     below = np.searchsorted(levels, admission.sigma_max, side="left")  # sigma < sigma_max
@@ -80,6 +80,9 @@ def contributions(
     mixture: Mixture, sampler: Sampler, sources: Mapping[str, SourceSettings], named: int = NAMED
 ) -> Contributions:
     """A row for each source, and P(source | sigma).
+
+    A row's share of the draws is the mean of its probability over the levels of ``levels_of``:
+    exact for a discrete law, over 100 equally likely quantiles of a continuous one.
 
     Args:
         mixture, sampler: of the training.

@@ -11,14 +11,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ambient_policy.errors import SettingsError
 from ambient_policy.evaluation.figures import probabilities
 from ambient_policy.evaluation.tables import print_contributions
-from ambient_policy.files import written_whole
 from ambient_policy.settings import RunSettings
 from assemble import build_mixture, build_sampler
 from compose import compose, register, run
 from contributing import contributions
+from saving import check_picture, write_picture
 
 
 @dataclass
@@ -30,8 +29,8 @@ class DescribeSettings(RunSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.out is not None and Path(self.out).suffix not in (".png", ".pdf", ".svg"):
-            raise SettingsError(f"out = {self.out}: give a file that ends in .png, .pdf or .svg.")
+        if self.out is not None:
+            check_picture("out", self.out)
 
 
 register("describe_settings", DescribeSettings)
@@ -46,10 +45,9 @@ def main(overrides: Sequence[str]) -> None:
     print_contributions(told.rows, console)
     if settings.out is not None:
         visited = [call.sigma for call in settings.solver.calls(settings.noise)]
-        figure, out = probabilities(told.chances, told.thresholds, visited), Path(settings.out)
-        with written_whole(out) as partial:
-            figure.savefig(partial, format=out.suffix[1:], dpi=144)
-        console.print(f"wrote {out}", highlight=False, markup=False)
+        figure = probabilities(told.chances, told.thresholds, visited)
+        write_picture(figure, Path(settings.out), dpi=144)
+        console.print(f"wrote {settings.out}", highlight=False, markup=False)
 
 
 if __name__ == "__main__":

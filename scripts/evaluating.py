@@ -21,6 +21,7 @@ from ambient_policy.evaluation.records import (
     write_motions,
 )
 from ambient_policy.evaluation.rollout import rollout
+from ambient_policy.evaluation.trajectory import Trajectory
 from ambient_policy.files import write_text
 from ambient_policy.policy import Policy
 from ambient_policy.pretrained import Pretrained, is_pretrained, open_pretrained
@@ -158,6 +159,34 @@ def check_folder(folder: Path) -> None:
         )
 
 
+def roll_out(settings: EvaluateSettings, loaded: Pretrained, console: Console) -> list[Trajectory]:
+    """One trajectory for each start asked for, in their order, under a bar."""
+    seeds = range(settings.first_seed, settings.first_seed + settings.episodes)
+    count, task = min(settings.worlds, settings.episodes), loaded.settings.task
+    worlds = worlds_of(loaded.policy.spec, task, count)
+    with Progress(console=console) as bar:
+        shown = bar.add_task(f"evaluating {settings.run}", total=settings.episodes)
+        trajectories = rollout(
+            loaded.policy,
+            worlds,
+            seeds,
+            seed=settings.seed,
+            max_steps=task.max_steps,
+            progress=lambda ended: bar.advance(shown, ended),
+        )
+    worlds.close()
+    return trajectories
+
+
+def clear(folder: Path, console: Console) -> None:
+    """Remove what an earlier evaluation says of files that are about to be replaced."""
+    done = folder / "evaluation.json"
+    if done.exists():
+        console.print(f"replacing what {done} told: {done.read_text()}", highlight=False)
+        done.unlink()
+        shutil.rmtree(folder / VIDEOS, ignore_errors=True)
+
+
 def evaluate(settings: EvaluateSettings, console: Console) -> list[EpisodeRecord]:
     """Episodes on the starts asked for; read back if they lie there already."""
     loaded = load(settings)
@@ -177,28 +206,12 @@ def evaluate(settings: EvaluateSettings, console: Console) -> list[EpisodeRecord
     if done.exists() and json.loads(done.read_text()) == asked:
         return read_episodes(folder / "episodes.jsonl")
     torch.set_num_threads(settings.threads)
-    seeds = range(settings.first_seed, settings.first_seed + settings.episodes)
-    count = min(settings.worlds, settings.episodes)
-    worlds = worlds_of(policy.spec, trained.task, count)
-    with Progress(console=console) as bar:
-        task = bar.add_task(f"evaluating {settings.run}", total=settings.episodes)
-        trajectories = rollout(
-            policy,
-            worlds,
-            seeds,
-            seed=settings.seed,
-            max_steps=trained.task.max_steps,
-            progress=lambda ended: bar.advance(task, ended),
-        )
-    worlds.close()
+    trajectories = roll_out(settings, loaded, console)
     path = [policy.spec.own_observations.index(name) for name in trained.task.path]
     dt, act = 1 / policy.spec.control_rate, policy.horizons.act
     episodes = [measure(t, dt=dt, path_dims=path, act=act) for t in trajectories]
     folder.mkdir(parents=True, exist_ok=True)
-    if done.exists():  # what it speaks of is about to be replaced
-        console.print(f"replacing what {done} told: {done.read_text()}", highlight=False)
-        done.unlink()
-        shutil.rmtree(folder / VIDEOS, ignore_errors=True)
+    clear(folder, console)
     write_motions(folder / "motions.npz", trajectories, path)
     write_episodes(folder / "episodes.jsonl", episodes)
     write_text(done, json.dumps(asked))

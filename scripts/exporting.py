@@ -8,10 +8,11 @@ from rich.console import Console
 
 from ambient_datasets.export import FORMATS, export, make_target
 from ambient_policy.card import Evaluated, write_card
-from ambient_policy.errors import SettingsError
+from ambient_policy.errors import CheckpointError, SettingsError
 from ambient_policy.evaluation.comparison import compare
 from ambient_policy.evaluation.records import read_episodes
 from ambient_policy.pretrained import Pretrained, save_pretrained
+from ambient_policy.training.checkpoint import declared_step
 from compose import register
 from evaluating import EvaluateSettings, find, fingerprint
 
@@ -91,7 +92,13 @@ def export_run(settings: ExportSettings, console: Console) -> None:
     pretrained = find(EvaluateSettings(run=str(run), checkpoint=settings.checkpoint))
     found = find_evaluation(run, pretrained)
     license = settings.license or "unknown"
-    card = write_card(pretrained, license=license, datasets=settings.datasets, evaluated=found)
+    card = write_card(
+        pretrained,
+        license=license,
+        datasets=settings.datasets,
+        evaluated=found,
+        declared=find_declared(run, pretrained),
+    )
     save_pretrained(Path(settings.out), pretrained, card)
     told = "its evaluation is in the card" if found else "the card has no evaluation of it"
     console.print(
@@ -99,6 +106,14 @@ def export_run(settings: ExportSettings, console: Console) -> None:
         highlight=False,
         markup=False,
     )
+
+
+def find_declared(run: Path, pretrained: Pretrained) -> int | None:
+    """The step that was declared before training; None where the folder cannot tell it."""
+    try:
+        return declared_step(run / "checkpoints", pretrained.settings)
+    except CheckpointError:  # the best one, of an unfinished training or an exported policy
+        return None
 
 
 def find_evaluation(run: Path, pretrained: Pretrained) -> Evaluated | None:

@@ -13,12 +13,12 @@ from rich.console import Console
 
 from ambient_datasets.store import Store
 from ambient_policy.errors import SettingsError, unknown
-from ambient_policy.files import written_whole
 from ambient_policy.settings import NormalizerSettings, SourceSettings, Tables
 from assemble import open_source
 from compose import compose, register, run
 from overview import overview
 from picturing import picture
+from saving import check_picture, write_picture
 
 
 @dataclass
@@ -43,8 +43,7 @@ class PlotSettings:
                 f"path = {self.path}, source = {self.source}: give the path of a store, or a data "
                 "config and one of its sources (data=pusht_human source=human)."
             )
-        if Path(self.out).suffix not in (".png", ".pdf", ".svg"):
-            raise SettingsError(f"out = {self.out}: give a file that ends in .png, .pdf or .svg.")
+        check_picture("out", self.out)
 
 
 register("plot_settings", PlotSettings)
@@ -63,11 +62,8 @@ def main(overrides: Sequence[str]) -> None:
     """Compose, sum up, draw."""
     settings: PlotSettings = compose("plot", overrides)
     figure = picture(overview(open_asked(settings), settings.episodes))
-    out = Path(settings.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(out) as partial:
-        figure.savefig(partial, format=out.suffix[1:], dpi=110)
-    Console(soft_wrap=True).print(f"wrote {out}", highlight=False, markup=False)
+    write_picture(figure, Path(settings.out), dpi=110)
+    Console(soft_wrap=True).print(f"wrote {settings.out}", highlight=False, markup=False)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from ambient_policy.settings import (
     NoiseSettings,
     SolverSettings,
 )
+from ambient_policy.spec import differences
 
 SEEN, ACTED = ("x", "y", "angle", "speed"), ("to_x", "to_y", "spin")
 ARM = Embodiment(
@@ -251,6 +252,25 @@ def test_an_origin_that_a_body_does_not_observe_is_refused() -> None:
 
 def test_a_description_survives_json() -> None:
     assert PolicySpec.from_json(json.loads(json.dumps(BOTH.to_json()))) == BOTH
+
+
+def test_what_weights_rest_on_knows_no_names() -> None:
+    renamed = replace(BOTH, embodiments={"b": CAR, "a": ARM}, acting="b")
+    other = replace(BOTH, embodiments={"arm": replace(ARM, normalizer=ARM.normalizer), "car": CAR})
+    assert renamed.foundation() == BOTH.foundation() == other.foundation()
+    assert renamed.to_json() != BOTH.to_json()  # a run goes on as the very one it was
+    acted = replace(CAR.normalizer, actions=Affine((1.0, -1.0), (0.5, 4.5)))
+    for changed, name in (
+        (replace(BOTH, acting="arm"), "acting embodiment"),
+        (replace(BOTH, embodiments={"car": replace(CAR, normalizer=acted)}), "acting embodiment"),
+        (replace(BOTH, network=NetworkSettings(widths=[16])), "network"),
+        (replace(BOTH, control_rate=5.0), "control_rate"),
+    ):
+        (told,) = differences(BOTH.foundation(), changed.foundation())
+        assert told.startswith(name)
+    solver = replace(BOTH, solver=SolverSettings(steps=2))
+    assert not differences(BOTH.foundation(), solver.foundation())
+    assert alone("car").partial is False and BOTH.partial is True
 
 
 def test_refusals() -> None:

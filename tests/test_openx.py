@@ -97,16 +97,37 @@ def test_a_map_asks_for_what_its_set_has(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_increments_and_targets_go_to_another_rate_by_what_they_are(name: str) -> None:
     asked = recipe(name)
-    for column in (*asked.observation_columns, *asked.action_columns):
-        assert column.name is not None
-        if re.match(r"(eef|command)_d|joint_d", column.name):
+    for column in asked.observation_columns:
+        assert column.resample == read(column)
+    told = [column for column in asked.action_columns if not is_increment(column)]
+    targets = any(column.name != "gripper" for column in told)  # with a gripper's opening, or alone
+    for column in asked.action_columns:
+        if is_increment(column):
             assert column.resample == "sum"
-        elif column.name in ("eef_roll", "eef_pitch", "eef_yaw"):
-            assert column.resample == "angle"
-        elif re.match(r"gripper|eef_q|eef_r[xyz]", column.name):
-            assert column.resample == "hold"
+        elif targets:
+            way = {"linear": "target", "angle": "target_angle", "hold": "target_hold"}
+            assert column.resample == way[read(column)]
         else:
-            assert column.resample == "linear"
+            assert column.resample == "hold"
+
+
+def is_increment(column: Column) -> bool:
+    return re.match(r"(eef|command)_d|joint_d", column.name or "") is not None
+
+
+def read(column: Column) -> str:
+    """The method that reads such a number at a moment."""
+    if column.name in ("eef_roll", "eef_pitch", "eef_yaw"):
+        return "angle"
+    return "hold" if re.match(r"gripper|eef_q|eef_r[xyz]", column.name or "") else "linear"
+
+
+def test_the_sets_of_targets_are_those_that_the_page_names() -> None:
+    ways = {name: {c.resample for c in recipe(name).action_columns} for name in NAMES}
+    assert {name for name, found in ways.items() if "target" in found} == {
+        "droid",
+        "iamlab_cmu_pickup_insert_converted_externally_to_rlds",
+    }
 
 
 def test_a_name_means_one_unit_in_all_maps() -> None:
@@ -169,6 +190,9 @@ def test_a_rate_is_all_that_another_rate_needs(name: str, tmp_path: Path) -> Non
         if column.resample == "sum":
             pairs = expected(episodes[0], column).astype(np.float64).reshape(-1, 2).sum(1)
             np.testing.assert_allclose(store.actions()[:, j], pairs, rtol=1e-5, atol=1e-5)
+        elif column.resample != "hold":  # a new row leads where the second of its two did
+            second = expected(episodes[0], column)[1::2]
+            np.testing.assert_allclose(store.actions()[:, j], second, rtol=1e-5, atol=1e-5)
 
 
 def test_a_map_can_be_said_on_the_command_line(tmp_path: Path) -> None:

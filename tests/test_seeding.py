@@ -4,7 +4,13 @@ import numpy as np
 import torch
 from scipy.stats import kstest
 
-from ambient_policy.seeding import generator, integer, normal_at, torch_generator
+from ambient_policy.seeding import (
+    generator,
+    integer,
+    normal_among,
+    normal_at,
+    torch_generator,
+)
 
 
 def test_equal_arguments_give_equal_streams_and_others_do_not() -> None:
@@ -36,3 +42,12 @@ def test_addressed_noise_depends_on_row_seed_and_purpose_only() -> None:
     np.testing.assert_array_equal(noise[0, 1], noise[1, 0])
     assert (noise != normal_at(1, "kept noise", rows, 2)).all()
     assert (noise != normal_at(0, "other", rows, 2)).all()
+
+
+def test_rows_of_several_tables_are_those_of_each() -> None:
+    which, rows = np.array([[1, 0], [1, 2]]), np.array([[3, 4], [-5, 4]])
+    noise = normal_among(0, ["a", "b", "c"], which, rows, 2)
+    for place in np.ndindex(which.shape):
+        alone = normal_at(0, "abc"[which[place]], rows[place], 2)
+        np.testing.assert_array_equal(noise[place], alone)
+    assert normal_among(0, [], which[:0], rows[:0], 2).shape == (0, 2, 2)

@@ -111,6 +111,16 @@ class Sampler:
                 "Lower a sigma_min, raise a sigma_max, or trust one source everywhere."
             )
 
+    @property
+    def drawn(self) -> Integers:
+        """The episodes that some level of the law may draw, rising."""
+        usable = np.flatnonzero(self.window_weight * self.lengths > 0)
+        lowest, highest = (
+            self.admission.admits(usable, np.full(len(usable), sigma))
+            for sigma in (self.law.sigma_lo, self.law.sigma_hi)
+        )
+        return usable[lowest | highest]
+
     def mass(self, sigma: Sigma) -> Sigma:
         """Total weight admitted at each sigma (...,), before normalisation."""
         high, low = self._above.admitted(sigma), self._below.admitted(-sigma)

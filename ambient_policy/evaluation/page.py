@@ -37,10 +37,11 @@ class Contribution:
         name: of the source.
         trust: what it is taken for.
         episodes: those that teach. held_out: those kept for validation.
-        windows: one for each control step that teaches. hours: that they last, by its own rate.
+        windows: one for each control step that teaches.
+        hours: that these last, at the mixture's rate.
         probability: of being drawn before anyone asks which noise levels it may teach.
         share: of all draws of the training, noise levels and thresholds considered.
-        sigma_min, sigma_max: over its episodes, weighed by their windows [normalised action].
+        sigma_min, sigma_max: over its episodes that teach, each counted once [normalised action].
     """
 
     name: str

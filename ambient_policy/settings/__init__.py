@@ -15,7 +15,7 @@ from ambient_policy.settings.data import (
     Trust,
     TunedSettings,
 )
-from ambient_policy.settings.mixture import MixtureEntry
+from ambient_policy.settings.mixture import MixtureEntry, add_mixture
 from ambient_policy.settings.model import (
     ActionSettings,
     EncoderSettings,
@@ -67,6 +67,7 @@ __all__ = [
     "TunedSettings",
     "ValidationSettings",
     "WandbMode",
+    "add_mixture",
     "from_json",
     "to_json",
 ]

@@ -1,6 +1,5 @@
 """A mixture as a list of stores, in the form that cotraining code of the field reads."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -23,7 +22,7 @@ class MixtureEntry:
     sampling_weight: float | None = None
     # share of all its episodes that no step teaches, rounded up; null = none
     val_ratio: float | None = None
-    # what the source is called; null = after the path
+    # what the source is called; null = the end of the path, without suffix
     name: str | None = None
     # what it is; null is allowed only for annotated stores and then means annotated
     trust: Trust | None = None
@@ -74,47 +73,29 @@ def add_mixture(
 
 
 def name_entries(mixture: Sequence[MixtureEntry]) -> dict[str, MixtureEntry]:
-    """Each entry under its name: the one given, else the end of its path that tells it apart.
+    """Each entry under its name: the one given, else the last part of its path.
 
-    The end is the last part without its suffix, ``demos`` of ``data/lift/demos.zarr``; those that
-    would share it get as many parts before it as they need, ``lift/demos``.
+    The last part goes without its suffix, ``demos`` of ``data/lift/demos.zarr``. A name depends on
+    nothing but its entry: kept noise and held-out episodes hang on it, and no other source may
+    change them.
 
     Raises:
-        SettingsError: for an entry without a path, or a name that is given twice.
+        SettingsError: for an entry without a path, or a name that several entries would have.
     """
+    named: dict[str, MixtureEntry] = {}
     for i, entry in enumerate(mixture):
         require(bool(entry.path), f"mixture[{i}].path is empty; name the folder of its store.")
-    names = _choose_names(mixture)
-    twice = sorted(name for name, count in Counter(names).items() if count > 1)
-    require(
-        not twice,
-        f"mixture: {listed(twice)} would name more than one entry. Give each of them a name of "
-        "its own.",
-    )
-    return dict(zip(names, mixture, strict=True))
+        name = entry.name or _end(entry.path)
+        other = named.get(name, entry).path
+        require(
+            name not in named,
+            f"mixture: {name} would name {other} and {entry.path}. Give each a name of its own, "
+            f"e.g. {{path: {entry.path}, name: ..}}.",
+        )
+        named[name] = entry
+    return named
 
 
-def _choose_names(mixture: Sequence[MixtureEntry]) -> list[str]:
-    """Names of entries without one grow until they differ, or their paths end."""
-    parts = [1] * len(mixture)
-    while True:
-        names = [e.name or _end(e.path, n) for e, n in zip(mixture, parts, strict=True)]
-        counts = Counter(names)
-        growing = [
-            i
-            for i, entry in enumerate(mixture)
-            if counts[names[i]] > 1
-            and entry.name is None
-            and parts[i] < len(PurePath(entry.path).parts)
-        ]
-        if not growing:
-            return names
-        for i in growing:
-            parts[i] += 1
-
-
-def _end(path: str, parts: int) -> str:
-    """The last parts of a path, without the suffixes of stores."""
-    whole = PurePath(path)
-    last = whole.name.removesuffix(".zip").removesuffix(".zarr")
-    return "/".join([*whole.parts[:-1][1 - parts :], last] if parts > 1 else [last])
+def _end(path: str) -> str:
+    """The last part of a path, without the suffixes of stores."""
+    return PurePath(path).name.removesuffix(".zip").removesuffix(".zarr")

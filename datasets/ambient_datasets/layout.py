@@ -118,12 +118,22 @@ def lengthened(array: AnyArray, rows: int) -> AnyArray:
 
 def forget_ends(array: AnyArray, path: Path, episodes: int) -> None:
     """Undo what a killed writer prepared after so many episodes: it would show when others come."""
-    array.resize((episodes + 1,))
+    # the length first and alone: were files removed that it still tells of, they would read -1 too
+    lengthened(array, episodes + 1).resize((episodes + 1,))
     size = array.chunks[0]
-    chunk = episodes // size
-    lengthened(array, (chunk + 1) * size)[episodes:] = -1
-    while (file := path / ENDS / array.metadata.encode_chunk_key((chunk := chunk + 1,))).exists():
-        file.unlink()
+    last = episodes // size
+    lengthened(array, (last + 1) * size)[episodes:] = -1
+    for chunk, file in _ends_files(array, path):
+        if chunk > last:
+            file.unlink()
+    array.resize((episodes + 1,))  # what was given knows its length too
+
+
+def _ends_files(array: AnyArray, path: Path) -> list[tuple[int, Path]]:
+    """The chunk files of the ends that are there, by number: several are not written in order."""
+    folder = (path / ENDS / array.metadata.encode_chunk_key((0,))).parent
+    found = folder.iterdir() if folder.exists() else ()
+    return [(int(file.name), file) for file in found if file.name.isdigit()]
 
 
 def read_instructions(

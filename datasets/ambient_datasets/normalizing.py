@@ -2,17 +2,18 @@
 
 Absolute actions are fitted as they lie in the stores, one value for each control step. Relative
 and delta actions exist only within windows: they are fitted over the chunks of all windows, block
-by block, so that memory does not grow with the data.
+by block, so that memory does not grow with the data. Nor does it with the number of stores: what
+is counted of one is merged into that of all, or made a map, before the next is looked at.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ambient_datasets.statistics import Statistics, store_statistics
+from ambient_datasets.statistics import Statistics, table_statistics
 from ambient_datasets.store import Attributes, Store
 from ambient_policy.actions import Representation, origin_columns, own_origin_columns, represent
 from ambient_policy.errors import DataError
@@ -27,6 +28,7 @@ from ambient_policy.settings import (
 
 BLOCK = 65536  # windows at a time
 Columns = Mapping[str, tuple[str, ...]]  # the names of each source's own, by its name
+Count = Callable[[str], Statistics]  # by the name of a source
 
 
 def build_normalizers(
@@ -64,14 +66,10 @@ def build_normalizers(
         if actions.representation is not Representation.absolute:
             learned = {name: Affine((0.0,) * len(a.scale), a.scale) for name, a in learned.items()}
     else:
-        statistics = {
-            name: _statistics(store, origins[name], horizons, actions.representation)
-            for name, store in stores.items()
-        }
-        seen, learned = (
-            _fitted(settings, {name: pair[i] for name, pair in statistics.items()}, own[i])
-            for i in (0, 1)
-        )
+        _check_filled(stores)
+        sketch = settings.kind is NormalizerKind.quantiles
+        counts = _counts(stores, origins, horizons, actions.representation, sketch)
+        seen, learned = (_fitted(settings, *part) for part in zip(own, counts, strict=True))
     return {name: Normalizer(seen[name], learned[name], actions.representation) for name in stores}
 
 
@@ -94,16 +92,31 @@ def _origins(
     }
 
 
-def _statistics(
-    store: Store, origin: list[int], horizons: Horizons, kind: Representation
-) -> tuple[Statistics, Statistics]:
-    """Of a store's observations and represented actions."""
-    if not len(store):
-        raise DataError(f"{store.path}: no episodes yet. Collect some first.")
-    observations, actions = store_statistics(store)
-    if kind is Representation.absolute:
-        return observations, actions
-    return observations, Statistics.of_blocks(_chunks(store, origin, horizons, kind))
+def _counts(
+    stores: Mapping[str, Store],
+    origins: Mapping[str, list[int]],
+    horizons: Horizons,
+    kind: Representation,
+    sketch: bool,
+) -> tuple[Count, Count]:
+    """What counts a source's observations, and what its represented actions."""
+
+    def observed(name: str) -> Statistics:
+        return table_statistics(stores[name].observation_table, sketch=sketch)
+
+    def acted(name: str) -> Statistics:
+        if kind is Representation.absolute:
+            return table_statistics(stores[name].action_table, sketch=sketch)
+        chunks = _chunks(stores[name], origins[name], horizons, kind)
+        return Statistics.of_blocks(chunks, sketch=sketch)
+
+    return observed, acted
+
+
+def _check_filled(stores: Mapping[str, Store]) -> None:
+    for store in stores.values():
+        if not len(store):
+            raise DataError(f"{store.path}: no episodes yet. Collect some first.")
 
 
 def _chunks(
@@ -130,16 +143,20 @@ def _given(
     return {name: unit.take([position[c] for c in columns]) for name, columns in own.items()}
 
 
-def _fitted(
-    settings: NormalizerSettings, statistics: Mapping[str, Statistics], own: Columns
-) -> dict[str, Affine]:
-    """Of each source the map that its own, or everyone's, numbers make of its own columns."""
+def _fitted(settings: NormalizerSettings, own: Columns, count: Count) -> dict[str, Affine]:
+    """Of each source the map that its own, or everyone's, numbers make of its own columns.
+
+    Args:
+        settings: which map, and whose numbers.
+        own: the columns of each source.
+        count: the statistics of one; asked once for each, and no longer held than needed.
+    """
     if settings.statistics is StatisticsOf.source:
-        return {name: _affine(settings, statistics[name], own[name]) for name in own}
+        return {name: _affine(settings, count(name), columns) for name, columns in own.items()}
     alike: dict[tuple[str, ...], Statistics] = {}  # merged whole where the columns are the same
     for name, columns in own.items():
         known = alike.get(columns)
-        alike[columns] = statistics[name] if known is None else known.merge(statistics[name])
+        alike[columns] = count(name) if known is None else known.merge(count(name))
     if len(alike) == 1:
         ((columns, merged),) = alike.items()
         return dict.fromkeys(own, _affine(settings, merged, columns))

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambient_datasets.sketch import Sketch
-from ambient_datasets.store import Store
 from ambient_datasets.tables import DiskTable, Table
 from ambient_policy.errors import DataError
 from ambient_policy.files import make_once
@@ -34,7 +33,8 @@ class Statistics:
         mean: (D,); 0 where n is 0.
         square: (D,) sum of the squared deviations from the mean.
         low, high: (D,) float32, exact; inf and -inf where n is 0.
-        sketch: of the values, for quantiles.
+        sketch: of the values, for quantiles; None where nobody will ask for them. It is nearly
+            all of the memory: megabytes where the numbers are many, and the rest is bytes.
     """
 
     count: int
@@ -42,18 +42,18 @@ class Statistics:
     square: Vector
     low: NDArray[np.float32]
     high: NDArray[np.float32]
-    sketch: Sketch
+    sketch: Sketch | None
 
     @classmethod
-    def empty(cls, columns: int) -> "Statistics":
+    def empty(cls, columns: int, *, sketch: bool = True) -> "Statistics":
         """Of no numbers: merging it changes nothing."""
         nothing, infinite = np.zeros(columns), np.full(columns, np.inf, np.float32)
-        sketch = Sketch.of(np.empty((0, columns), np.float32))
-        return cls(0, nothing, nothing, infinite, -infinite, sketch)
+        counted = Sketch.of(np.empty((0, columns), np.float32)) if sketch else None
+        return cls(0, nothing, nothing, infinite, -infinite, counted)
 
     @classmethod
-    def of(cls, block: NDArray[np.float32]) -> "Statistics":
-        """Of (n,D) numbers.
+    def of(cls, block: NDArray[np.float32], *, sketch: bool = True) -> "Statistics":
+        """Of (n,D) numbers, with or without a sketch.
 
         Raises:
             DataError: unless all are finite.
@@ -64,19 +64,22 @@ class Statistics:
                 "statistics of NaN or infinite numbers. Correct or leave out that data."
             )
         if len(values) == 0:
-            return cls.empty(values.shape[1])
+            return cls.empty(values.shape[1], sketch=sketch)
         low, high = values.min(axis=0), values.max(axis=0)
         mean = values.mean(axis=0, dtype=np.float64)
         square = ((values - mean) ** 2).sum(axis=0)
-        return cls(len(values), mean, square, low, high, Sketch.of(values))
+        counted = Sketch.of(values) if sketch else None
+        return cls(len(values), mean, square, low, high, counted)
 
     @classmethod
-    def of_blocks(cls, blocks: Iterable[NDArray[np.float32]]) -> "Statistics":
+    def of_blocks(
+        cls, blocks: Iterable[NDArray[np.float32]], *, sketch: bool = True
+    ) -> "Statistics":
         """Of all blocks (n,D), at least one, of which one at a time lies in memory."""
-        return reduce(cls.merge, map(cls.of, blocks))
+        return reduce(cls.merge, (cls.of(block, sketch=sketch) for block in blocks))
 
     def merge(self, other: "Statistics") -> "Statistics":
-        """Of the numbers of both."""
+        """Of the numbers of both; with a sketch if both have one."""
         count = self.count + other.count
         share = other.count / max(1, count)
         apart = other.mean - self.mean
@@ -86,14 +89,14 @@ class Statistics:
             self.square + other.square + apart**2 * self.count * share,
             np.minimum(self.low, other.low),
             np.maximum(self.high, other.high),
-            self.sketch.merge(other.sketch),
+            self.sketch.merge(other.sketch) if self.sketch and other.sketch else None,
         )
 
     def take(self, columns: Sequence[int]) -> "Statistics":
         """Of some of the columns, in the order given."""
         taken = list(columns)
         moments = self.mean[taken], self.square[taken]
-        sketch = self.sketch.take(taken)
+        sketch = self.sketch.take(taken) if self.sketch else None
         return Statistics(self.count, *moments, self.low[taken], self.high[taken], sketch)
 
     @property
@@ -105,15 +108,28 @@ class Statistics:
     def quantile(self, q: float) -> Vector:
         """(D,) the number that a share ``q`` of the others lies below, 0 <= q <= 1.
 
-        It is the one at place floor(q (n - 1)) in their order, exactly for the first and the last,
-        else to the precision of the sketch.
+        It is the one at place q (n - 1) in their order; between two places, between their two
+        numbers in proportion (numpy's default, type 7 of Hyndman, Fan 1996). So it is symmetric:
+        quantile 1 - q of the numbers with the other sign is the same, with the other sign. The
+        first and the last are exact, the others to the precision of the sketch.
+
+        Raises:
+            DataError: of no numbers, of another q, or where no sketch was counted.
         """
         self._check()
         if not 0 <= q <= 1:
             raise DataError(f"quantile {q}: give a share from 0 to 1.")
-        rank = int(np.floor(q * (self.count - 1)))
+        place = q * (self.count - 1)
+        rank = int(place)
+        below, above = self._ranked(rank), self._ranked(min(rank + 1, self.count - 1))
+        return np.clip(below + (place - rank) * (above - below), below, above)
+
+    def _ranked(self, rank: int) -> Vector:
+        """(D,) about the number of each column at this place in its order."""
         if rank in (0, self.count - 1):
             return (self.low if rank == 0 else self.high).astype(np.float64)
+        if self.sketch is None:
+            raise DataError("quantiles of statistics without a sketch. Count them with one.")
         values = [self.sketch.value(column, rank) for column in range(len(self.mean))]
         return np.clip(values, self.low, self.high)
 
@@ -122,29 +138,25 @@ class Statistics:
             raise DataError("statistics of no numbers at all. Give at least one row.")
 
 
-def table_statistics(table: Table) -> Statistics:
+def table_statistics(table: Table, *, sketch: bool = True) -> Statistics:
     """Of a table; those of one on disk are kept beside its unpacked file."""
     if not isinstance(table, DiskTable) or table.rows < table.unpacked.shape[0]:
-        return _count(table)
-    file = table.unpacked.file.with_suffix(".statistics.npz")
-    make_once(file, lambda partial: _write(partial, _count(table)))
+        return _count(table, sketch)
+    suffix = ".statistics.npz" if sketch else ".moments.npz"
+    file = table.unpacked.file.with_suffix(suffix)
+    make_once(file, lambda partial: _write(partial, _count(table, sketch)))
     return _read(file)
 
 
-def store_statistics(store: Store) -> tuple[Statistics, Statistics]:
-    """Of the observations and the actions of a store, all its episodes."""
-    return table_statistics(store.observation_table), table_statistics(store.action_table)
-
-
-def _count(table: Table) -> Statistics:
+def _count(table: Table, sketch: bool) -> Statistics:
     if table.shape[0] == 0:
-        return Statistics.empty(table.shape[1])
-    return Statistics.of_blocks(table.blocks())
+        return Statistics.empty(table.shape[1], sketch=sketch)
+    return Statistics.of_blocks(table.blocks(), sketch=sketch)
 
 
 def _write(file: Path, counted: Statistics) -> None:
-    sketch = {"keys": counted.sketch.keys, "counts": counted.sketch.counts}
     numbers = {name: getattr(counted, name) for name in ("count", "mean", "square", "low", "high")}
+    sketch = {} if counted.sketch is None else vars(counted.sketch)
     with file.open("wb") as target:
         np.savez(target, allow_pickle=False, **numbers, **sketch)
 
@@ -153,7 +165,8 @@ def _read(file: Path) -> Statistics:
     try:
         with np.load(file, allow_pickle=False) as found:
             values: dict[str, Any] = dict(found)
-        sketch = Sketch(values.pop("keys"), values.pop("counts"))
+        parts = [values.pop(name) for name in ("keys", "counts") if name in values]
+        sketch = Sketch(*parts) if parts else None
         return Statistics(**{**values, "count": int(values["count"])}, sketch=sketch)
     except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
         raise DataError(

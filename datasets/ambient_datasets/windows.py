@@ -19,7 +19,7 @@ from ambient_policy.batch import STATE, Batch, Draw
 from ambient_policy.embodiments import spread
 from ambient_policy.errors import DataError
 from ambient_policy.horizons import Horizons
-from ambient_policy.seeding import normal_at
+from ambient_policy.seeding import normal_among, normal_at
 
 
 class Windows:
@@ -134,13 +134,14 @@ class Windows:
     ) -> NDArray[np.float32]:
         """(B,Tp,A) at ``steps`` (B,Tp) after the last one of an episode, which lies at ``end``.
 
-        Those beyond it (steps > 0, under 4096) have a table of their own. Its addresses wrap
-        around 2^64: what counts is that they differ.
+        Each step beyond it, of which a chunk has at most Tp - 1, has a table of its own, addressed
+        by the end: so ends that differ differ there too.
         """
-        beyond = steps > 0
         noise = normal_at(self.seed, "kept noise", end + steps, actions)
-        addresses = (end * 4096 + steps)[beyond]
-        noise[beyond] = normal_at(self.seed, "kept noise beyond the end", addresses, actions)
+        beyond = steps > 0
+        ends = np.broadcast_to(end, steps.shape)[beyond]
+        purposes = [f"kept noise {k} beyond the end" for k in range(1, steps.max(initial=0) + 1)]
+        noise[beyond] = normal_among(self.seed, purposes, steps[beyond] - 1, ends, actions)
         return noise
 
 

@@ -52,6 +52,19 @@ episodes = st.lists(
 
 
 @settings(max_examples=60, deadline=None)
+@given(episodes, st.booleans(), st.sampled_from([LAW, EDM]))
+def test_drawn_are_those_that_some_level_draws(
+    rows: list[tuple[float, float, int, float]], ambient_loss: bool, law: Law
+) -> None:
+    rows.append((0.0, INF, 2, 0.5))
+    low, high, lengths, weights = (list(column) for column in zip(*rows, strict=True))
+    s = sampler(low, high, lengths, weights, ambient_loss, law)
+    levels = law.quantile((np.arange(2000) + 0.5) / 2000)
+    likely = np.max([exact(s, sigma) for sigma in levels], axis=0)
+    assert s.drawn.tolist() == np.flatnonzero(likely).tolist()
+
+
+@settings(max_examples=60, deadline=None)
 @given(episodes, st.booleans())
 def test_draws_follow_the_exact_probabilities(
     rows: list[tuple[float, float, int, float]], ambient_loss: bool

@@ -39,8 +39,8 @@ def test_numbers_are_those_of_numpy() -> None:
     ):
         np.testing.assert_allclose(record[name], value, rtol=1e-6)
     for name, q in QUANTILES.items():
-        expected = np.quantile(TABLE, q, axis=0, method="lower")
-        np.testing.assert_allclose(record[name], expected, rtol=2e-4, err_msg=name)
+        expected = np.quantile(TABLE, q, axis=0)
+        np.testing.assert_allclose(record[name], expected, rtol=2e-4, atol=2e-4, err_msg=name)
 
 
 def test_pixels_are_those_of_numpy() -> None:
@@ -51,7 +51,7 @@ def test_pixels_are_those_of_numpy() -> None:
         ("max", colours.max(0)),
         ("mean", colours.mean(0)),
         ("std", colours.std(0)),
-        *((name, np.quantile(colours, q, 0, method="lower")) for name, q in QUANTILES.items()),
+        *((name, np.quantile(colours, q, 0)) for name, q in QUANTILES.items()),
     ):
         np.testing.assert_allclose(np.ravel(record[name]), value, err_msg=name)
 

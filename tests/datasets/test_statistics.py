@@ -32,6 +32,7 @@ def same(one: Statistics, other: Statistics) -> None:
     assert one.count == other.count
     for name in ("low", "high"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    assert one.sketch is not None and other.sketch is not None
     same_sketch(one.sketch, other.sketch)
     largest = np.abs([one.low, one.high]).max(axis=0).astype(np.float64)
     assert (np.abs(one.mean - other.mean) <= 1e-13 * largest).all()
@@ -72,10 +73,36 @@ def test_sketches_merge_in_any_order(one: Any, two: Any, three: Any) -> None:
 def test_a_quantile_is_as_precise_as_is_said(given: Any, q: float) -> None:
     values = block(given)
     found = Statistics.of(values).quantile(q)
-    rank = int(np.floor(q * (len(values) - 1)))
-    exact = np.sort(values.astype(np.float64), axis=0)[rank]
-    assert (np.abs(found - exact) <= np.maximum(RELATIVE * np.abs(exact), ABSOLUTE)).all()
+    place = q * (len(values) - 1)
+    order = np.sort(values.astype(np.float64), axis=0)
+    beside = order[[int(np.floor(place)), int(np.ceil(place))]]
+    exact = beside[0] + (place % 1) * (beside[1] - beside[0])
+    assert (np.abs(found - exact) <= allowed(np.abs(beside).max(axis=0))).all()
     assert (found >= values.min(axis=0)).all() and (found <= values.max(axis=0)).all()
+
+
+def allowed(largest: Any) -> Any:
+    """The error of a quantile between numbers of at most this size."""
+    return np.maximum(RELATIVE * largest, ABSOLUTE)
+
+
+@given(rows, st.floats(0, 1))
+@quick
+def test_quantiles_of_mirrored_numbers_are_mirrored(given: Any, q: float) -> None:
+    values = block(given)
+    found, mirrored = Statistics.of(values).quantile(q), Statistics.of(-values).quantile(1 - q)
+    # both are told from the middles of the same bins; 1 - q is rounded
+    rounding = 1e-12 * np.abs(values.astype(np.float64)).max(axis=0) + ABSOLUTE
+    assert (np.abs(found + mirrored) <= rounding).all()
+
+
+@pytest.mark.parametrize("n", [2, 10, 50, 51, 101])
+def test_symmetric_numbers_have_quantiles_around_zero(n: int) -> None:
+    counted = Statistics.of(np.linspace(-1, 1, n, dtype=np.float32)[:, None])
+    for q in (0.01, 0.1, 0.25):
+        assert counted.quantile(q) == pytest.approx(-counted.quantile(1 - q), abs=1e-6)
+        assert counted.quantile(q) == pytest.approx(2 * q - 1, abs=2.0**-13)
+    assert counted.quantile(0.5) == pytest.approx(0.0, abs=1e-6)
 
 
 @given(rows)
@@ -132,6 +159,18 @@ def test_nothing_merges_to_nothing_and_changes_nothing() -> None:
         nothing.quantile(0.5)
     with pytest.raises(DataError, match="statistics of no numbers at all"):
         _ = nothing.deviation
+
+
+def test_without_a_sketch_all_but_quantiles_is_the_same() -> None:
+    values = np.random.default_rng(1).normal(size=(30, 2)).astype(np.float32)
+    parts = np.array_split(values, 3)
+    plain, whole = Statistics.of_blocks(parts, sketch=False), Statistics.of_blocks(parts)
+    assert plain.count == whole.count and plain.sketch is None and plain.take([1]).sketch is None
+    for name in ("mean", "square", "low", "high"):
+        np.testing.assert_array_equal(getattr(plain, name), getattr(whole, name))
+    assert plain.merge(whole).sketch is None
+    with pytest.raises(DataError, match="quantiles of statistics without a sketch"):
+        plain.quantile(0.5)
 
 
 def test_refusals() -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import zarr
 
+from ambient_datasets.layout import CHUNK_ROWS, ENDS, forget_ends, lengthened, read_ends
 from ambient_datasets.store import (
     Annotation,
     Appender,
@@ -119,11 +120,31 @@ def crash_at(monkeypatch: pytest.MonkeyPatch, write: int) -> None:
     monkeypatch.setattr(Path, "replace", counted)
 
 
-def crash_everywhere(act: Callable[[], None], check: Callable[[bool], None]) -> int:
+def crash_at_any_step(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """The same, and renamed and removed files and folders count too."""
+    count = iter(range(10**6))
+
+    def counted(call: Callable[..., Any]) -> Callable[..., Any]:
+        def stopped(*given: Any, **named: Any) -> Any:
+            if next(count) >= step:
+                raise Crash
+            return call(*given, **named)
+
+        return stopped
+
+    for owner, name in ((os, "replace"), (os, "rename"), (os, "unlink"), (os, "rmdir")):
+        monkeypatch.setattr(owner, name, counted(getattr(owner, name)))
+
+
+def crash_everywhere(
+    act: Callable[[], None],
+    check: Callable[[bool], None],
+    crash: Callable[[pytest.MonkeyPatch, int], None] = crash_at,
+) -> int:
     """Stop an action at its first write, its second, ..., until it comes to its end."""
-    for write in range(100):
+    for write in range(500):
         with pytest.MonkeyPatch.context() as patch:
-            crash_at(patch, write)
+            crash(patch, write)
             try:
                 act()
                 done = True
@@ -147,6 +168,42 @@ def test_an_append_stopped_at_any_write_changes_nothing(make_store: MakeStore) -
 
     assert crash_everywhere(lambda: append_episode(store.path, ours), check) >= 6
     assert (open_store(store.path).actions()[4097:] == 7).all()
+
+
+def prepare_many(path: Path, episodes: int, grown: bool) -> None:
+    """After one episode so many more in flight, over several chunk files of the ends."""
+    group = zarr.open_group(str(path), mode="r+")
+    ends: Any = group[ENDS]
+    ends.resize((2,))
+    lengthened(ends, episodes + 1)[1:] = [-1, *range(10, 10 + episodes - 1)]
+    if grown:
+        ends.resize((episodes + 1,))
+
+
+def test_many_ends_prepared_are_forgotten_though_a_file_of_them_is_missing(
+    make_store: MakeStore,
+) -> None:
+    path = make_store("a", lengths=(5,)).path
+    prepare_many(path, 3 * CHUNK_ROWS, grown=False)
+    (path / ENDS / "c" / "1").unlink()  # killed while three files were written at once
+    Appender(path)
+    ends: Any = zarr.open_group(str(path), mode="r+")[ENDS]
+    ends.resize((3 * CHUNK_ROWS,))
+    assert ends[0] == 5 and (ends[1:] == -1).all()
+
+
+def test_ends_are_forgotten_whole_or_not_at_all(make_store: MakeStore) -> None:
+    path = make_store("a", lengths=(5,)).path
+    prepare_many(path, 3 * CHUNK_ROWS, grown=True)
+
+    def forget() -> None:
+        forget_ends(zarr.open_array(str(path / ENDS), mode="r+"), path, 1)
+
+    def check(done: bool) -> None:
+        ends, unfinished = read_ends(zarr.open_group(str(path)), path)
+        assert ends.tolist() == [5] and unfinished
+
+    assert crash_everywhere(forget, check, crash_at_any_step) > 3
 
 
 def test_a_longer_episode_in_flight_is_overwritten_by_a_shorter_one(make_store: MakeStore) -> None:

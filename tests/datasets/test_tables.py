@@ -16,7 +16,7 @@ from ambient_datasets import tables
 from ambient_datasets.formats import open_any
 from ambient_datasets.mixture import Mixture
 from ambient_datasets.source import resolve_source
-from ambient_datasets.statistics import Statistics, store_statistics
+from ambient_datasets.statistics import Statistics, table_statistics
 from ambient_datasets.store import Attributes, Episode, Store, append_episode, open_store
 from ambient_datasets.tables import DiskTable, JoinedTable, MemoryTable
 from ambient_datasets.windows import Windows
@@ -212,23 +212,33 @@ def test_the_only_part_of_a_whole_is_not_copied() -> None:
     assert np.shares_memory(joined.whole(), values)
 
 
-def test_statistics_of_a_store_are_those_of_its_numbers_and_kept_for_disk(
-    pair: tuple[Store, Store], cache: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("sketch", "kept"), [(True, "statistics.npz"), (False, "moments.npz")])
+def test_statistics_of_a_table_are_those_of_its_numbers_and_kept_for_disk(
+    pair: tuple[Store, Store],
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    sketch: bool,
+    kept: str,
 ) -> None:
-    expected = [Statistics.of(values) for values in (pair[0].observations(), pair[0].actions())]
+    sought = Statistics.of(pair[0].observations())
     for store in pair:
-        for found, sought in zip(store_statistics(store), expected, strict=True):
-            assert found.count == sought.count
-            for name in ("mean", "square", "low", "high"):
-                np.testing.assert_array_equal(getattr(found, name), getattr(sought, name))
+        found = table_statistics(store.observation_table, sketch=sketch)
+        assert found.count == sought.count
+        for name in ("mean", "square", "low", "high"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(sought, name))
+        if sketch:
             assert found.quantile(0.3).tolist() == sought.quantile(0.3).tolist()
+        else:
+            assert found.sketch is None
     monkeypatch.setattr(Statistics, "of", None)
-    kept = store_statistics(open_store(pair[0].path, Tables.disk))
-    assert kept[0].low.dtype == np.float32 and kept[0].low.tolist() == expected[0].low.tolist()
-    for file in cache.glob("*.npz"):
-        file.write_bytes(b"broken")
-    with pytest.raises(DataError, match=r"statistics.npz: cannot be read .*Delete it"):
-        store_statistics(pair[1])
+    table = open_store(pair[0].path, Tables.disk).observation_table
+    found = table_statistics(table, sketch=sketch)
+    assert found.low.dtype == np.float32 and found.low.tolist() == sought.low.tolist()
+    assert (found.sketch is not None) is sketch
+    (file,) = cache.glob("*.npz")
+    file.write_bytes(b"broken")
+    with pytest.raises(DataError, match=rf"{kept}: cannot be read .*Delete it"):
+        table_statistics(table, sketch=sketch)
 
 
 def test_windows_are_the_same_from_disk(make_store: MakeStore) -> None:

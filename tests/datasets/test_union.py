@@ -1,5 +1,6 @@
 """Mixtures whose sources have columns of their own: none depends on what it is mixed with."""
 
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from ambient_datasets.mixture import Mixture
 from ambient_datasets.normalizing import build_normalizers
+from ambient_datasets.sketch import Sketch
 from ambient_datasets.source import resolve_source
 from ambient_datasets.store import Attributes, Episode, Store
 from ambient_datasets.union import embody, places, unite
@@ -182,9 +184,36 @@ def test_joint_statistics_are_of_everyone_who_has_the_column(stores: dict[str, S
             assert extent.scale[i] == (values.max() - values.min()) / 2
             assert moved.center[i] == pytest.approx(values.mean())
             assert moved.scale[i] == pytest.approx(values.std())
-            low, high = np.quantile(values, [0.2, 0.8], method="lower")
+            low, high = np.quantile(values, [0.2, 0.8])
             assert share.center[i] == pytest.approx((low + high) / 2, abs=2e-3)
             assert share.scale[i] == pytest.approx((high - low) / 2, abs=2e-3)
+
+
+@pytest.mark.parametrize("kind", [k for k in NormalizerKind if k is not NormalizerKind.bounds])
+@pytest.mark.parametrize("statistics", list(StatisticsOf))
+def test_no_more_is_held_of_a_hundred_stores_than_of_three(
+    stores: dict[str, Store],
+    statistics: StatisticsOf,
+    kind: NormalizerKind,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A sketch is megabytes: it is merged or made a map before the next one is counted."""
+    alive: weakref.WeakSet[Sketch] = weakref.WeakSet()
+    held: list[int] = []
+
+    make = Sketch.__init__
+
+    def count(self: Sketch, *parts: Any) -> None:
+        make(self, *parts)
+        alive.add(self)
+        held.append(len(alive))
+
+    monkeypatch.setattr(Sketch, "__init__", count)
+    for number in (3, 100):
+        held.clear()
+        normalizers({f"s{i}": stores["car"] for i in range(number)}, statistics, kind)
+        assert max(held, default=0) <= 3
+        assert (len(held) >= 2 * number) is (kind is NormalizerKind.quantiles)
 
 
 def test_relative_actions_are_fitted_from_where_each_body_is(stores: dict[str, Store]) -> None:

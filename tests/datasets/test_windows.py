@@ -177,6 +177,13 @@ def test_sources_and_seeds_have_noise_of_their_own() -> None:
     assert len(set(values.tolist())) == len(values)
 
 
+def test_sources_share_no_noise_beyond_their_ends() -> None:
+    """The numbers of these two names differ in their highest bits alone."""
+    mixture = Mixture.join([source(name, [1, 1]) for name in ("s4887", "s30400")])
+    values = torch.cat([noise(mixture, t).kept_noise.flatten() for t in range(4)])
+    assert len(set(values.tolist())) == len(values) == 4 * 8
+
+
 def test_noise_is_standard_normal_and_only_where_it_counts() -> None:
     mixture = Mixture.join([source("a", [4000])])
     t = np.arange(0, 4000, 8)

@@ -2,7 +2,9 @@
 
 import pytest
 
-import convert  # noqa: F401  registers its settings
+import annotate  # noqa: F401  these register their settings
+import convert  # noqa: F401
+import evaluate  # noqa: F401
 from ambient_policy.errors import SettingsError
 from ambient_policy.settings import EncoderSettings, Trust
 from compose import compose
@@ -41,6 +43,36 @@ def test_text_that_is_no_hydra_grammar_is_text(text: str) -> None:
     assert compose("convert", [*LIFT, f"instruction={text}"]).instruction == text
 
 
-def test_a_list_that_is_none_is_refused() -> None:
-    with pytest.raises(SettingsError, match="state"):
-        compose("convert", [*LIFT, "state=[a"])
+@pytest.mark.parametrize(
+    "override", ["state=[a", "cameras={a", "instruction='it''s'", 'instruction="half']
+)
+def test_half_lists_mappings_and_quotes_are_refused(override: str) -> None:
+    with pytest.raises(
+        SettingsError, match=r"no list, mapping or quoted text that can be read"
+    ) as e:
+        compose("convert", [*LIFT, override])
+    assert str(e.value).startswith(override.replace("=", " = ", 1))
+
+
+@pytest.mark.parametrize(
+    ("config", "override"),
+    [
+        ("train", "observations.low=[0]"),
+        ("train", "cameras.front=x"),
+        ("evaluate", "cameras.front=x"),
+        ("annotate", "task.kwargs.layout=x"),
+        ("convert", "network.encoders.top.layers=[8]"),
+        ("convert", "observations.a=x"),
+        ("convert", "+sources.a={path: x}"),
+    ],
+)
+def test_names_may_be_invented_only_where_a_config_has_them(config: str, override: str) -> None:
+    words = {"evaluate": ["run=x"], "annotate": ["source=x"], "convert": LIFT}.get(config, [])
+    with pytest.raises(SettingsError, match=r"unknown setting"):
+        compose(config, [*words, override])
+
+
+def test_where_it_has_them_they_need_no_plus() -> None:
+    cameras = compose("convert", [*LIFT, "cameras.front=a", "cameras={side: b}"]).cameras
+    assert cameras == {"front": "a", "side": "b"}
+    assert compose("train", ["task.kwargs.colour=red"]).task.kwargs["colour"] == "red"

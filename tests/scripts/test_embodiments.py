@@ -1,6 +1,7 @@
 """A maze policy that also learns from another body: trained, resumed, annotated and rolled out."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,8 +29,9 @@ from ambient_datasets.store import (
 )
 from ambient_policy.errors import DataError, SettingsError
 from ambient_policy.evaluation.records import read_episodes, read_motions
+from ambient_policy.policy import Policy
 from ambient_policy.training.checkpoint import load_policy
-from assemble import Parts, build
+from assemble import Parts, build, initial_policy
 from showing import remarks
 from tests.scripts.tiny import TINY
 
@@ -39,6 +41,8 @@ SEEN, ACTED = ("agent_x", "agent_y", "goal_x", "goal_y"), ("target_x", "target_y
 OTHER_SEEN, OTHER_ACTED = ("gripper", "agent_y", "agent_x"), ("gripper", "target_x", "target_y")
 UNITS = {"gripper": "1"}
 TEXTS = ("go there", "grasp", "go on")
+NAMES = ("maze", "maze2")
+SILENT = "training.validation.every=null"
 
 
 def write(path: Path, task: str, seen: tuple[str, ...], acted: tuple[str, ...], seed: int) -> None:
@@ -151,6 +155,107 @@ def test_an_annotation_is_bound_to_whose_statistics_counted(
     assert joint.mixture.sigma_min[0] == 0.3
     bodies = joint.spec.embodiments, parts(both).spec.embodiments
     assert bodies[0]["other"].normalizer != bodies[1]["other"].normalizer
+
+
+def start(overrides: list[str], run: Path) -> Policy:
+    """The policy that a training begins with when it starts from a run."""
+    told = [*overrides, "label=tuned", f"start_from={run}"]
+    return initial_policy(build(compose.compose("train", told)))
+
+
+def assert_taken_over(policy: Policy, run: Path) -> None:
+    weights = load_policy(run / "checkpoints" / "step-0000004").state_dict()
+    assert all(torch.equal(weights[name], value) for name, value in policy.state_dict().items())
+
+
+def test_a_start_may_have_learned_from_a_source_of_another_name(
+    both: list[str], tmp_path: Path
+) -> None:
+    write(tmp_path / "maze2.zarr", MAZE, SEEN, ACTED, 3)
+    bounds = ["dimensions=same", "normalizer.kind=bounds", "normalizer.statistics=null"]
+    one, two = (f"mixture=[{{path: {tmp_path}/{n}.zarr, trust: trusted}}]" for n in NAMES)
+    train.main([*both, *bounds, one, SILENT])
+    run = tmp_path / "runs" / "both" / "seed-0"
+    policy = start([*both, *bounds, two, SILENT], run)
+    assert policy.spec.acting == "maze2"
+    assert_taken_over(policy, run)
+    with pytest.raises(SettingsError, match="another acting embodiment .its columns or normaliser"):
+        start([*both, "dimensions=same", two, SILENT], run)
+    assert_taken_over(start([*both, "dimensions=same", one, SILENT, *bounds[1:]], run), run)
+
+
+def test_a_start_may_know_other_bodies_but_not_whether_there_are_any(
+    both: list[str], tmp_path: Path
+) -> None:
+    write(tmp_path / "third.zarr", "a third world", SEEN[:2], ACTED, 4)
+    write(tmp_path / "fourth.zarr", "a fourth world", SEEN[:3], ACTED, 5)
+    maze, third, fourth = (
+        f"{{path: {tmp_path}/{name}.zarr, trust: trusted}}" for name in ("maze", "third", "fourth")
+    )
+    train.main([*both, f"mixture=[{maze}, {third}]", SILENT])
+    train.main([*both, f"mixture=[{maze}]", SILENT, "label=alone"])
+    run, alone = (tmp_path / "runs" / label / "seed-0" for label in ("both", "alone"))
+    policy = start([*both, f"mixture=[{maze}, {fourth}, {third}]", SILENT], run)
+    assert list(policy.spec.embodiments) == ["maze", "fourth", "third"]
+    assert_taken_over(policy, run)
+    text = "another answer to whether an embodiment lacks observations than this run"
+    for overrides, begun in ((f"mixture=[{maze}]", run), (f"mixture=[{maze}, {third}]", alone)):
+        with pytest.raises(SettingsError, match=text):
+            start([*both, overrides, SILENT], begun)
+
+
+def test_a_start_may_have_been_told_something_else(both: list[str], tmp_path: Path) -> None:
+    told = [*both, "language.kind=one_hot"]
+    train.main([*told, "task.instruction=go on"])
+    run = tmp_path / "runs" / "both" / "seed-0"
+    assert_taken_over(start([*told, "task.instruction=grasp"], run), run)
+    with pytest.raises(SettingsError, match="trained with another language than"):
+        start(both, run)
+
+
+@pytest.mark.parametrize("idle", ["trust: rejected", "trust: trusted, sampling_weight: 0"])
+def test_units_that_no_step_teaches_are_refused(both: list[str], tmp_path: Path, idle: str) -> None:
+    write(tmp_path / "maze2.zarr", MAZE, SEEN, ACTED, 3)
+    weight = ", sampling_weight: 1" if "weight" in idle else ""
+
+    def mix(second: str) -> list[str]:
+        entries = f"{{path: {tmp_path}/maze.zarr, {idle}}}, {{path: {tmp_path}/{second}.zarr, "
+        return [*both, f"mixture=[{entries}trust: trusted{weight}}}]", SILENT]
+
+    text = r"of source 'maze', .*share them \({}\) none is drawn at any .* \(sources.maze.trust"
+    with pytest.raises(SettingsError, match=text.format("maze") + ".*statistics=joint"):
+        parts(mix("maze2"))
+    assert parts([*mix("maze2"), "normalizer.statistics=joint"]).spec.acting == "maze"
+    with pytest.raises(SettingsError, match=text.format("maze") + r".*above 0\)\.$"):
+        parts([*mix("other"), "normalizer.statistics=joint"])
+
+
+def test_the_acting_one_is_the_same_in_every_arm(both: list[str], tmp_path: Path) -> None:
+    write(tmp_path / "maze2.zarr", MAZE, SEEN, ACTED, 3)
+    specs = []
+    for first, second in (("trusted", "rejected"), ("trusted", "trusted"), ("rejected", "trusted")):
+        entries = (f"{{path: {tmp_path}/{n}.zarr, trust: " for n in NAMES)
+        mixture = ", ".join(f"{e}{t}}}" for e, t in zip(entries, (first, second), strict=True))
+        joint = "normalizer.statistics=joint"
+        specs.append(parts([*both, f"mixture=[{mixture}]", joint, SILENT]).spec)
+    assert specs[0] == specs[1] == specs[2]
+
+
+def test_a_run_goes_on_with_its_tables_elsewhere(both: list[str], tmp_path: Path) -> None:
+    train.main([*both, "tables=memory"])
+    checkpoint = "seed-0/checkpoints/step-0000004"
+    for first, second in (("memory", "disk"), ("disk", "memory")):
+        train.main([*both, f"label={first}", f"tables={first}"])
+        broken = tmp_path / "runs" / first
+        shutil.rmtree(broken / checkpoint)
+        train.main([*both, f"label={first}", f"tables={second}"])
+        ours, theirs = (
+            load_file(tmp_path / "runs" / label / checkpoint / "weights.safetensors")
+            for label in (first, "both")
+        )
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    with pytest.raises(SettingsError, match="holds a run with other settings"):
+        train.main([*both, "tables=disk", "training.batch=16"])
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A run as a policy folder: the same numbers as the run, a card that the Hub reads, refusals."""
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from ambient_policy.evaluation.records import read_motions
 from ambient_policy.pretrained import open_pretrained
 from ambient_policy.training.checkpoint import folder_of, load_policy
 
+BOUNDS = ("sigma_min=null", "sigma_max=null")
 ASKED = ["episodes=3", "worlds=2", "threads=1"]
 
 
@@ -74,8 +76,11 @@ def test_the_card_is_one_for_the_hub(run: Path, policy: Path) -> None:
         "| trusted | taught every level |",
         "taught above 0.27 or below 0 |",
         "training seed | 0 |",
+        "started from | random weights |",
+        "exported by | ambient-policy",
+        ": each episode of its demonstrations taught only the noise levels at which it was trusted",
         "step 4; declared before training: the last one",
-        "run=policy episodes=3 first_seed=100000 seed=0",
+        "run=policy episodes=3 first_seed=100000 seed=0\n",
         "3, seeds 100000 to 100002",
         "## Known limits",
     ):
@@ -89,6 +94,50 @@ def test_another_checkpoint_is_not_the_one_evaluated(run: Path, tmp_path: Path) 
     data = card.data.to_dict()
     assert data["license"] == "unknown" and "datasets" not in data and "model-index" not in data
     assert open_pretrained(tmp_path / "policy").step == 2
+    chosen = "step 2, chosen at export; declared before training was the last one, step 4 |"
+    assert chosen in card.text
+    export.main([f"run={tmp_path}/policy", f"out={tmp_path}/again"])  # and stays so
+    assert chosen in (tmp_path / "again/README.md").read_text()
+
+
+def test_the_best_one_is_told_where_it_is_known(maze: list[str], tmp_path: Path) -> None:
+    validation = ["sources.trusted.held_out=0.3", "training.validation={every: 2, windows: 8}"]
+    validation += ["training.validation.bands=[0.5]", "training.declared=best"]
+    train.main([*maze, *validation, "label=best"])
+    run = tmp_path / "runs/best/seed-0"
+    export.main([f"run={run}", f"out={tmp_path}/best"])
+    best = open_pretrained(tmp_path / "best").step
+    export.main([f"run={run}", f"out={tmp_path}/other", f"checkpoint={6 - best}"])
+    export.main([f"run={tmp_path}/best", f"out={tmp_path}/again"])
+    told = {n: (tmp_path / n / "README.md").read_text() for n in ("best", "other", "again")}
+    assert f"step {best}; declared before training: the best one |" in told["best"]
+    assert f"declared before training was the best one, step {best} |" in told["other"]
+    assert "the best one, whose step is not known here |" in told["again"]
+
+
+def test_the_command_repeats_the_solver_of_the_evaluation(run: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "run"
+    shutil.copytree(run, copied)
+    evaluate.main([f"run={copied}", *ASKED, "solver.kind=ddpm", "solver.steps=5"])
+    export.main([f"run={copied}", f"out={tmp_path}/policy"])
+    card = (tmp_path / "policy/README.md").read_text()
+    (command,) = (line for line in card.splitlines() if "evaluate.py run=policy" in line)
+    assert command.endswith(" seed=0 solver.kind=ddpm solver.steps=5")
+    evaluate.main([f"run={tmp_path}/policy", *shlex.split(command)[3:], "threads=1"])
+    told = [(f / "evaluation/evaluation.json").read_text() for f in (copied, tmp_path / "policy")]
+    assert told[0] == told[1]
+
+
+def test_the_start_of_a_training_and_whole_trust_are_told(
+    maze: list[str], trained: Path, tmp_path: Path
+) -> None:
+    whole = [f"sources.suboptimal.{n}" for n in ("trust=rejected", *BOUNDS)]
+    train.main([*maze, *whole, "label=tuned", f"start_from={trained}"])
+    export.main([f"run={tmp_path}/runs/tuned/seed-0", f"out={tmp_path}/policy"])
+    card = (tmp_path / "policy/README.md").read_text()
+    assert f"| started from | the averaged weights of `{trained}` |" in card
+    assert f"Training started from the weights of `{trained}`: the demonstrations of" in card
+    assert "taught only the noise levels" not in card
 
 
 def test_infinite_thresholds_are_text_in_the_file_and_numbers_again(

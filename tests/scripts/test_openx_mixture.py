@@ -5,12 +5,18 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
+import annotate
+import assemble
 import compare
+import compose
 import convert
 import describe
 import plot
+from ambient_datasets.store import open_store
 from tests.scripts.tiny import TINY
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,11 +55,26 @@ def compared(here: Path) -> Path:
     return here / "runs" / "openx_mixture"
 
 
-def test_every_store_is_drawn(here: Path) -> None:
-    for overrides in commands("plot"):
-        plot.main(overrides)
-    drawn = [*here.glob("*.png")]
-    assert len(drawn) == 3 and all(file.stat().st_size > 50_000 for file in drawn)
+@pytest.mark.parametrize("name", ["pusht", "bridge", "lift"])
+def test_every_store_is_drawn(here: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Figure] = []
+    monkeypatch.setattr(plot, "write_picture", lambda figure, *_, **__: figures.append(figure))
+    (overrides,) = (told for told in commands("plot") if told[-1] == f"out={name}.png")
+    plot.main(overrides)
+    (figure,) = figures
+    store = open_store(here / "data" / "openx_mixture" / f"{name}.zarr")
+    about = store.attributes
+    columns = [*about.observation_names, *about.action_names]
+    courses = [axes for axes in figure.axes if axes.get_xlabel() == "time [s]"]
+    shown = [axes.get_title(loc="left").split(" [")[0] for axes in courses]
+    assert shown == columns
+    numbers = np.hstack([store.observations(), store.actions()])
+    for axes, values in zip(courses, numbers[: store.episode_ends[0]].T, strict=True):
+        np.testing.assert_array_equal(axes.lines[0].get_ydata(), values)  # of the first episode
+    frames = [axes.images[0].get_array() for axes in figure.axes if axes.images]
+    assert len(frames) == 3 * min(3, len(store)) * len(store.cameras)
+    for camera, first in zip(store.cameras, frames[:: 3 * min(3, len(store))], strict=True):
+        np.testing.assert_array_equal(first, store.cameras[camera].read(np.array([0]))[0])
 
 
 def test_the_mixture_is_described(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,3 +107,15 @@ def test_the_arms_differ_in_who_teaches(compared: Path) -> None:
         drawn[run["arm"]] = run["settings"]["sources"]["bridge"]["sigma_min"]
     assert drawn["cotrain"] == 0 and drawn["ambient"] == pytest.approx(0.7)
     assert drawn["target_only"] is None  # infinity, which JSON cannot hold
+
+
+def test_an_arm_is_annotated_under_the_units_of_the_training(here: Path) -> None:
+    annotate.main(["data=openx_mixture", "source=bridge", "sigma_min=0.3", "sigma_max=0"])
+    entries = [
+        f"{{path: data/openx_mixture/{name}.zarr, trust: {trust}}}"
+        for name, trust in (("pusht", "trusted"), ("bridge", "annotated"), ("lift", "rejected"))
+    ]
+    asked = ["experiment=openx_mixture", f"mixture=[{', '.join(entries)}]", *TINY]
+    mixture = assemble.build(compose.compose("train", asked)).mixture
+    low = mixture.sigma_min[mixture.source_of_episode == mixture.names.index("bridge")]
+    assert len(low) == 25 and (low == 0.3).all()

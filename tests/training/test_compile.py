@@ -10,16 +10,23 @@ import torch
 from torch import Tensor, nn
 
 from ambient_datasets.mixture import Mixture
-from ambient_datasets.source import resolve_source
+from ambient_datasets.source import Source, resolve_source
 from ambient_datasets.store import Attributes, Store
 from ambient_datasets.tables import MemoryTable
 from ambient_datasets.windows import Windows
-from ambient_policy.batch import Batch, Draw
+from ambient_policy.batch import EMBODIMENT, INSTRUCTION, Batch, Draw
 from ambient_policy.policy import Policy
-from ambient_policy.settings import Precision, RunSettings, Trust
+from ambient_policy.settings import Dimensions, Precision, RunSettings, Trust
 from ambient_policy.training.checkpoint import TrainingState
 from ambient_policy.training.loop import begin, train
-from tests.training.toy import BATCH, Rows, batch_at, make_policy, make_settings
+from tests.training.toy import (
+    BATCH,
+    Rows,
+    batch_at,
+    make_policy,
+    make_settings,
+    union_batch_at,
+)
 
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -27,9 +34,9 @@ GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 class Small(nn.Module):
     """A denoiser that compiles in seconds: F(x, c_noise, condition) = tanh(A [x, c, condition])."""
 
-    def __init__(self) -> None:
+    def __init__(self, condition: int) -> None:
         super().__init__()
-        self.mix = nn.Linear(2 + 1 + 4, 2)
+        self.mix = nn.Linear(2 + 1 + condition, 2)
 
     def forward(self, x: Tensor, c_noise: Tensor, condition: Tensor) -> Tensor:
         told = torch.cat([c_noise[:, None], condition], dim=1)[:, None].expand(-1, x.shape[1], -1)
@@ -37,17 +44,17 @@ class Small(nn.Module):
         return mixed.tanh()
 
 
-def small_policy(run: RunSettings) -> Policy:
-    policy = make_policy(run)
+def small_policy(run: RunSettings, union: bool = False) -> Policy:
+    policy = make_policy(run, union)
     torch.manual_seed(0)
-    policy.network = Small()
+    policy.network = Small(policy.encoder.width)
     return policy
 
 
-def result(root: Path, **changes: Any) -> tuple[TrainingState, Rows]:
+def result(root: Path, union: bool = False, **changes: Any) -> tuple[TrainingState, Rows]:
     run = make_settings(learning_rate=0.01, **changes)
-    state = begin(small_policy(run), run, root)
-    return state, list(train(state, batch_at, run, root))
+    state = begin(small_policy(run, union), run, root)
+    return state, list(train(state, union_batch_at if union else batch_at, run, root))
 
 
 @pytest.fixture(autouse=True)
@@ -61,16 +68,20 @@ def losses(rows: Rows) -> Tensor:
     return torch.tensor([[row["loss"], row["gradient_norm"]] for row in rows])
 
 
-def test_a_compiled_training_equals_an_eager_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("union", [False, True], ids=["one body", "union"])
+def test_a_compiled_training_equals_an_eager_one(tmp_path: Path, union: bool) -> None:
     with torch._dynamo.config.patch(error_on_recompile=True):  # no step makes the code anew
-        state, rows = result(tmp_path / "compiled", compile=True)
+        state, rows = result(tmp_path / "compiled", union, compile=True)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
-    eager_state, eager_rows = result(tmp_path / "eager")
-    torch.testing.assert_close(losses(rows), losses(eager_rows), rtol=1e-4, atol=1e-6)
+    eager_state, eager_rows = result(tmp_path / "eager", union)
+    # AdamW sends a weight of hardly any gradient where rounding says
+    near, far = (1e-3, 1e-3) if union else (1e-4, 1e-6)
+    torch.testing.assert_close(losses(rows[:1]), losses(eager_rows[:1]), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(losses(rows), losses(eager_rows), rtol=near, atol=1e-6)
     for ours, theirs in zip(
         state.average.parameters(), eager_state.average.parameters(), strict=True
     ):
-        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(ours, theirs, rtol=near, atol=far)
 
 
 def test_a_compiled_training_resumes_bit_for_bit(tmp_path: Path) -> None:
@@ -95,15 +106,24 @@ def test_bfloat16_follows_float32_and_keeps_weights_in_float32(tmp_path: Path) -
     assert not torch.equal(losses(rows), losses(exact))
 
 
-def invented_windows(device: str) -> Windows:
-    """The toy task's windows: three episodes of random numbers, in memory."""
-    lengths = np.array([30, 20, 40])
-    observed, acted = np.random.default_rng(0).standard_normal((2, lengths.sum(), 2), np.float32)
-    attributes = Attributes("toy", "toy", 10.0, ("x", "y"), ("m", "m"), ("x", "y"), ("m", "m"))
-    tables = MemoryTable(observed), MemoryTable(acted)
-    store = Store(Path("toy"), attributes, np.cumsum(lengths), None, *tables)
-    mixture = Mixture.join([resolve_source("toy", store, trust=Trust.trusted)])
-    return Windows(mixture, make_settings().horizons, seed=0, device=device)
+def invented_source(name: str, columns: tuple[str, ...]) -> Source:
+    """Three episodes of random numbers, in memory."""
+    lengths, units = np.array([30, 20, 40]), ("m",) * len(columns)
+    numbers = np.random.default_rng(0).standard_normal((2, lengths.sum(), len(columns)), np.float32)
+    attributes = Attributes("toy", name, 10.0, columns, units, columns, units)
+    tables = MemoryTable(numbers[0]), MemoryTable(numbers[1])
+    store = Store(Path(name), attributes, np.cumsum(lengths), None, *tables)
+    return resolve_source(name, store, trust=Trust.trusted)
+
+
+def invented_windows(device: str, union: bool) -> Windows:
+    """The toy task's windows; of a union, also those of the other body, and what was said."""
+    sources, labels = [invented_source("toy", ("x", "y"))], {}
+    if union:
+        sources.append(invented_source("rail", ("x",)))
+        labels = {EMBODIMENT: np.repeat([0, 1], 3), INSTRUCTION: np.arange(6) % 3}
+    mixture = Mixture.join(sources, dimensions=Dimensions.union)
+    return Windows(mixture, make_settings().horizons, 0, device, labels)
 
 
 @pytest.fixture
@@ -125,11 +145,13 @@ def may_wait() -> Iterator[None]:
 )
 @pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize("sigma_trust", [0.0, 0.5], ids=["ordinary loss", "ambient loss"])
+@pytest.mark.parametrize("union", [False, True], ids=["one body", "union"])
 @pytest.mark.usefixtures("may_wait")
 def test_no_step_waits_for_the_gpu(
-    tmp_path: Path, device: str, compiled: bool, accumulate: int, sigma_trust: float
+    tmp_path: Path, device: str, compiled: bool, accumulate: int, sigma_trust: float, union: bool
 ) -> None:
-    windows, trusted = invented_windows(device), np.where(np.arange(BATCH) % 2, sigma_trust, 0.0)
+    windows = invented_windows(device, union)
+    trusted = np.where(np.arange(BATCH) % 2, sigma_trust, 0.0)
 
     def gather(step: int, rows: slice = slice(None)) -> Batch:
         if device == "cuda":  # until the next batch; rows 20 (all is compiled by then) and 40 wait
@@ -139,6 +161,6 @@ def test_no_step_waits_for_the_gpu(
 
     laps = {"steps": 40, "log_every": 20, "checkpoint_every": 40}
     run = make_settings(device=device, compile=compiled, accumulate=accumulate, **laps)
-    state = begin(make_policy(run), run, tmp_path)
+    state = begin(make_policy(run, union), run, tmp_path)
     rows = list(train(state, gather, run, tmp_path))
     assert [row["step"] for row in rows] == [20, 40]

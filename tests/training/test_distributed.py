@@ -17,6 +17,8 @@ from ambient_policy.training.distributed import World, check_shares, join
 from tests.training.toy import Rows, make_settings, run_training
 
 NUMBERS = ("loss", "gradient_norm")
+# of a union, each process adds up parts too
+PARTS: dict[bool, dict[str, int]] = {False: {}, True: {"accumulate": 2}}
 
 
 def settings(**changes: Any) -> RunSettings:
@@ -26,14 +28,14 @@ def settings(**changes: Any) -> RunSettings:
     return run
 
 
-def train_as(rank: int, size: int, port: int, root: Path, until: int | None) -> None:
+def train_as(rank: int, size: int, port: int, root: Path, until: int | None, union: bool) -> None:
     """One process as torchrun would start it; its rows go to a file."""
     torch.set_num_threads(1)
     place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "MASTER_PORT": port}
     os.environ.update({name: str(value) for name, value in place.items()})
     os.environ["MASTER_ADDR"] = "127.0.0.1"
     with join(settings().training) as world:
-        _, rows = run_training(root, settings(), until, world=world)
+        _, rows = run_training(root, settings(**PARTS[union]), until, world=world, union=union)
     root.with_suffix(f".{rank}.json").write_text(json.dumps(rows))
 
 
@@ -43,12 +45,13 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def train_in_two(root: Path, until: int | None = None) -> list[Rows]:
+def train_in_two(root: Path, until: int | None = None, union: bool = False) -> list[Rows]:
     """The rows that each of two processes told."""
     context, port = multiprocessing.get_context("forkserver"), free_port()
     context.set_forkserver_preload(["tests.training.toy"])
     processes = [
-        context.Process(target=train_as, args=(rank, 2, port, root, until)) for rank in (0, 1)
+        context.Process(target=train_as, args=(rank, 2, port, root, until, union))
+        for rank in (0, 1)
     ]
     for process in processes:
         process.start()
@@ -88,10 +91,18 @@ def test_two_processes_train_as_one_and_either_resumes_the_other(tmp_path: Path)
     assert_same_policy(tmp_path / "other", tmp_path / "one")
 
 
+def test_two_processes_train_a_union_as_one(tmp_path: Path) -> None:
+    _, alone = run_training(tmp_path / "one", settings(), union=True)
+    for rows in train_in_two(tmp_path / "two", union=True):
+        assert_same_curve(rows, alone)
+    assert_same_policy(tmp_path / "two", tmp_path / "one")
+
+
+@pytest.mark.parametrize("union", [False, True])
 @pytest.mark.parametrize("parts", [2, 8])
-def test_parts_add_up_to_the_batch(tmp_path: Path, parts: int) -> None:
-    _, whole = run_training(tmp_path / "whole", settings())
-    _, split = run_training(tmp_path / "split", settings(accumulate=parts))
+def test_parts_add_up_to_the_batch(tmp_path: Path, parts: int, union: bool) -> None:
+    _, whole = run_training(tmp_path / "whole", settings(), union=union)
+    _, split = run_training(tmp_path / "split", settings(accumulate=parts), union=union)
     assert_same_curve(split, whole)
 
 

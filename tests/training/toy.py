@@ -1,13 +1,15 @@
 """A tiny policy and made-up batches that the tests of training share."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from ambient_policy.batch import Batch
+from ambient_policy.batch import EMBODIMENT, INSTRUCTION, Batch
 from ambient_policy.embodiments import Embodiment
+from ambient_policy.language import Vocabulary, one_hot
 from ambient_policy.normalize import Affine, Normalizer
 from ambient_policy.policy import Policy, PolicySpec
 from ambient_policy.settings import NetworkSettings, RunSettings, TrainingSettings
@@ -28,10 +30,20 @@ def make_settings(**changes: Any) -> RunSettings:
     )
 
 
-def make_policy(run: RunSettings) -> Policy:
-    """Of a toy task with two observed and two acted dimensions."""
-    unit = Affine((0.0, 0.0), (1.0, 1.0))
-    names = ("x", "y")
+UNIT = Normalizer(Affine((0.0, 0.0), (1.0, 1.0)), Affine((0.0, 0.0), (1.0, 1.0)))
+RAIL = Normalizer(Affine((0.5,), (2.0,)), Affine((-0.5,), (0.5,)))
+WORDS = ("go", "stop")
+
+
+def make_policy(run: RunSettings, union: bool = False) -> Policy:
+    """Of a toy task with two observed and two acted dimensions.
+
+    Of a union, a second body has the first of them only, and the policy is told what to do.
+    """
+    names, rows = ("x", "y"), one_hot(WORDS)
+    bodies = {"toy": Embodiment.whole(UNIT)}
+    if union:
+        bodies["rail"] = Embodiment(RAIL, (0,), (0,))
     return Policy(
         PolicySpec(
             task="toy",
@@ -39,14 +51,16 @@ def make_policy(run: RunSettings) -> Policy:
             observation_names=names,
             action_names=names,
             control_rate=10.0,
-            embodiments={"toy": Embodiment.whole(Normalizer(unit, unit))},
+            embodiments=bodies,
             acting="toy",
             horizons=run.horizons,
             noise=run.noise,
             network=run.network,
             solver=run.solver,
+            language=Vocabulary.of(WORDS, rows, "go") if union else None,
         ),
         seed=run.seed,
+        rows=rows if union else None,
     )
 
 
@@ -70,17 +84,31 @@ def batch_at(step: int, rows: slice = slice(None)) -> Batch:
     return whole.rows(rows)
 
 
+def union_batch_at(step: int, rows: slice = slice(None)) -> Batch:
+    """The same numbers; every other row is the second body's and keeps a part of its noise."""
+    whole, number = batch_at(step), torch.arange(BATCH)
+    rail = number % 2 == 1
+    for values in (whole.observations["state"], whole.actions, whole.kept_noise):
+        values[rail, ..., 1] = 0.0
+    told = {EMBODIMENT: rail.long(), INSTRUCTION: number // 2 % 3}
+    trusted = torch.where(rail, 0.5 * whole.sigma, 0.0)
+    whole = replace(whole, observations={**whole.observations, **told}, sigma_trust=trusted)
+    return whole.rows(rows)
+
+
 def run_training(
     root: Path,
     run: RunSettings,
     until: int | None = None,
     held_out: Batch | None = None,
     world: World = ALONE,
+    union: bool = False,
 ) -> tuple[TrainingState, Rows]:
     """Train from the last checkpoint; ``until`` stops short after a row, as a kill would."""
     last = run.training.steps if until is None else until
-    state, rows = begin(make_policy(run), run, root), []
-    for row in train(state, batch_at, run, root, held_out, world):
+    state, rows = begin(make_policy(run, union), run, root), []
+    batches = union_batch_at if union else batch_at
+    for row in train(state, batches, run, root, held_out, world):
         rows.append(row)
         if row["step"] > last:
             break

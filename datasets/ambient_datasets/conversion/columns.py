@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 
 from ambient_datasets.conversion.gripper import Gripper, openness
 from ambient_datasets.conversion.relabel import cut
-from ambient_datasets.conversion.resample import check_method, wrapped
+from ambient_datasets.conversion.resample import AHEAD, METHODS, check_method, narrow, wrapped
 from ambient_datasets.demonstrations import UNKNOWN, Changed, Demonstrations
 from ambient_datasets.records import Attributes, Episode
 from ambient_policy.errors import DataError, SettingsError, unknown
-
-HALF_TURN = np.float32(np.pi)  # float32 has no pi: this is the least number above it
 
 Table: TypeAlias = NDArray[np.float64]
 
@@ -207,7 +205,8 @@ def _mapped(kind: str, raw: Table, seen: Table, located: Sequence[_Located]) -> 
     out = np.empty((len(seen), len(located)), np.float32)
     for j, column in enumerate(located):
         with np.errstate(over="ignore"):
-            out[:, j] = _narrow(column.value(raw, seen), turn=column.column.wrap)
+            value = column.value(raw, seen)
+            out[:, j] = narrow(value) if column.column.wrap else value
         bad = ~np.isfinite(out[:, j])
         if bad.any():
             raise DataError(
@@ -215,12 +214,6 @@ def _mapped(kind: str, raw: Table, seen: Table, located: Sequence[_Located]) -> 
                 f"{int(np.argmax(bad))} is beyond float32. Check its scale and offset."
             )
     return out
-
-
-def _narrow(values: Table, *, turn: bool) -> NDArray[np.float32]:
-    """As float32; an angle that rounding brings to pi becomes -pi."""
-    narrow = values.astype(np.float32)
-    return np.where(narrow >= HALF_TURN, -HALF_TURN, narrow) if turn else narrow
 
 
 def unused(
@@ -254,9 +247,10 @@ def methods(
     own = [column.resample for column in columns] or [None] * len(names)
     silent = [name for name, method in zip(names, own, strict=True) if (method or common) is None]
     if silent:
+        fit = ", ".join(name for name in METHODS if kind == "action" or name not in AHEAD)
         raise SettingsError(
             f"resample.rate is given, but nobody says how {kind} columns {', '.join(silent)} go "
-            f"there. Give resample.{kind}s=linear (angle, hold; actions also: sum, mean), or "
-            f"resample of a column in {kind}_columns."
+            f"there. Give resample.{kind}s, one of {fit}, or resample of a column in "
+            f"{kind}_columns."
         )
     return tuple(str(method or common) for method in own)

@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ambient_datasets.conversion.columns import unused
+from ambient_datasets.conversion.parts import CONVERTED, forget_parts, parts_folder
 from ambient_datasets.conversion.recipe import Recipe, follow
-from ambient_datasets.conversion.shards import CONVERTED, Origin, fill_in_parts, forget_parts
+from ambient_datasets.conversion.shards import Origin, Told, fill_in_parts
 from ambient_datasets.conversion.workers import Jobs, check_workers
 from ambient_datasets.demonstrations import Demonstrations
 from ambient_datasets.formats import open_demonstrations
@@ -29,6 +30,7 @@ from ambient_policy.files import held_alone
 
 # entry of the store's attribute extra: the episodes that were not asked for
 LEFT_OUT = "left_out"
+LONGEST = 80  # characters of a value in a message
 
 
 @dataclass(frozen=True)
@@ -115,38 +117,59 @@ def convert(
     chosen = _choose(len(source), max_episodes, leave_out)
     extra = _extra(path, kind, recipe, len(source), leave_out)
     if not out.exists():
-        # a request that no episode answers is refused before there is a store bound to it
-        _read_episode(source, chosen[0], 0, out)
-        _create(out, source, extra)
+        _begin(out, source, chosen[0], extra)
     with held_alone(out):
-        appender = Appender(out)
-        _check_same(out, source, extra)
-        _check_order(out, appender.episodes, chosen, _choose(len(source), None, _left_out(out)))
-        update_extra(out, **{LEFT_OUT: extra[LEFT_OUT]})
-        with _bar(f"convert {kind}", appender.episodes, len(chosen), progress) as told:
-            if workers == 1 and jobs is Jobs.local:
-                for i in chosen[appender.episodes :]:
-                    appender.append(_read_episode(source, i, appender.episodes, out))
-                    told(1)
+        left = _go_on(out, source, chosen, extra)
+        with _bar(f"convert {kind}", len(chosen) - len(left), len(chosen), progress) as told:
+            # beside parts no episode is appended: frames of theirs may lie beyond the store's end
+            if workers == 1 and jobs is Jobs.local and not parts_folder(out).exists():
+                _append(out, source, left, told)
             else:
-                origin, span = Origin(Path(path).absolute(), kind, recipe), len(source)
-                span = span if max_episodes is None else min(span, max_episodes)
-                left = chosen[appender.episodes :]
+                origin = Origin(Path(path).absolute(), kind, recipe)
+                span = len(source) if max_episodes is None else min(len(source), max_episodes)
                 fill_in_parts(out.absolute(), origin, left, span, workers, jobs, told)
-                appender = Appender(out)
         forget_parts(out)
-    named = len({*leave_out})
-    cameras = tuple(source.cameras)
+        return _report(out, source, len({*leave_out}), _left(reader, recipe))
+
+
+def _begin(out: Path, source: Demonstrations, first: int, extra: dict[str, JSON]) -> None:
+    """An empty store; a request that the first episode cannot answer is refused before."""
+    _read_episode(source, first, 0, out)
+    attributes = source.attributes
+    described = replace(attributes, extra={**attributes.extra, **extra})
+    create_store(out, described, dict(source.cameras))
+
+
+def _go_on(
+    out: Path, source: Demonstrations, chosen: list[int], extra: dict[str, JSON]
+) -> list[int]:
+    """The numbers of the episodes that the store lacks, which begins as is asked for now."""
+    held = Appender(out).episodes
+    _check_same(out, source, extra)
+    _check_order(out, held, chosen, _choose(len(source), None, _left_out(out)))
+    update_extra(out, **{LEFT_OUT: extra[LEFT_OUT]})
+    return chosen[held:]
+
+
+def _append(out: Path, source: Demonstrations, episodes: Sequence[int], told: Told) -> None:
+    appender = Appender(out)
+    for i in episodes:
+        appender.append(_read_episode(source, i, appender.episodes, out))
+        told(1)
+
+
+def _report(out: Path, source: Demonstrations, named: int, left: tuple[str, ...]) -> Conversion:
+    stored = Appender(out)
     return Conversion(
         out,
-        appender.episodes,
-        appender.rows,
+        stored.episodes,
+        stored.rows,
         len(source),
         named,
         source.attributes,
-        cameras,
-        appender.instructions,
-        _left(reader, recipe),
+        tuple(source.cameras),
+        stored.instructions,
+        left,
     )
 
 
@@ -189,12 +212,6 @@ def _left(reader: Demonstrations, recipe: Recipe) -> tuple[str, ...]:
     return (*keys, *unused(reader.attributes, recipe.observation_columns, recipe.action_columns))
 
 
-def _create(out: Path, source: Demonstrations, extra: dict[str, JSON]) -> None:
-    attributes = source.attributes
-    described = replace(attributes, extra={**attributes.extra, **extra})
-    create_store(out, described, dict(source.cameras))
-
-
 def _read(out: Path) -> tuple[Attributes, dict[str, tuple[int, ...]]]:
     """The attributes of the store, and the frames (H,W,3) of its cameras."""
     with open_group(out) as group:
@@ -232,9 +249,13 @@ def _check_same(out: Path, source: Demonstrations, extra: dict[str, JSON]) -> No
         )
 
 
-def _differing(these: JSON, those: JSON) -> dict[str, JSON]:
+def _differing(these: JSON, those: JSON) -> str:
+    """What of these differs from those, every value cut to a length that can be read."""
     one, other = cast(dict[str, JSON], these), cast(dict[str, JSON], those)
-    return {key: value for key, value in one.items() if other.get(key) != value}
+    told = [
+        f"{key} = {value!s:.{LONGEST}}" for key, value in one.items() if other.get(key) != value
+    ]
+    return "{" + ", ".join(told) + "}"
 
 
 def _check_order(out: Path, held: int, chosen: list[int], before: list[int]) -> None:

@@ -14,9 +14,7 @@ flight. So the protocol of ``store.py`` goes for many episodes as for one:
 Killed before that, the same call does it again, or ``Appender`` forgets it.
 """
 
-import shutil
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from ambient_datasets.conversion.removal import discard
 from ambient_datasets.layout import (
     ACTIONS,
     CAMERA,
@@ -36,13 +35,16 @@ from ambient_datasets.layout import (
     find_cameras,
     forget_ends,
     lengthened,
+    read_attributes,
     read_ends,
     read_instructions,
 )
-from ambient_datasets.reading import AnyArray, count_rows, find_array, read_rows
+from ambient_datasets.reading import AnyArray, count_rows, find_array
 from ambient_datasets.store import update_extra
+from ambient_datasets.tables import StoredColumns
+from ambient_policy.errors import DataError
 
-COPIED = 256  # frames at a time
+COPIED = 2**26  # bytes of frames at a time, but at least one chunk
 # entry of a part's attribute extra: the row of the store that its frames are being moved to
 MOVING = "moving_to"
 
@@ -88,6 +90,9 @@ def join(out: Path, part: Path, filler: int) -> None:
         out: the store; nobody else writes to it meanwhile.
         part: a store like it, complete, of at least one episode beside the filler.
         filler: rows of the part's first episode, which stays behind; 0 where there is none.
+
+    Raises:
+        DataError: if numbers of the part are not what was written; nothing is committed then.
     """
     store, given = _open(out), _open(part)
     update_extra(part, **{MOVING: store.rows})
@@ -107,18 +112,29 @@ def join(out: Path, part: Path, filler: int) -> None:
     discard(part)
 
 
-def discard(part: Path) -> None:
-    """Remove a part; a kill leaves no half of one under its name."""
-    gone = part.with_name(f"gone-{uuid.uuid4().hex}")
-    part.rename(gone)
-    shutil.rmtree(gone)
-
-
 def _place_tables(store: _Opened, given: _Opened, filler: int) -> None:
-    stop = store.rows + given.rows - filler
-    for key in (OBSERVATIONS, ACTIONS):
-        values = read_rows(given.arrays[key], given.path, key, given.rows)
-        lengthened(store.arrays[key], stop)[store.rows :] = values[filler:]
+    attributes, _ = read_attributes(given.group, given.path)
+    names = {OBSERVATIONS: attributes.observation_names, ACTIONS: attributes.action_names}
+    for key in names:
+        columns = StoredColumns(given.path, (key,), (names[key],), given.ends)
+        try:
+            # further rows are of an episode that a killed worker began and nobody asks for now
+            columns.check(given.group, unfinished=True)
+            _place_blocks(store, key, columns, filler)
+        except DataError as error:
+            raise DataError(
+                f"{error} (This is a part of a conversion: delete the folder {given.path} and "
+                "start the same command again; the part is then converted anew.)"
+            ) from error
+
+
+def _place_blocks(store: _Opened, key: str, columns: StoredColumns, filler: int) -> None:
+    row = store.rows - filler
+    array = lengthened(store.arrays[key], row + count_rows(columns.ends))
+    for block in columns.blocks():
+        first = max(row, store.rows)
+        array[first : row + len(block)] = block[first - row :]
+        row += len(block)
 
 
 def _place_frames(store: _Opened, given: _Opened, key: str, filler: int) -> None:
@@ -130,9 +146,16 @@ def _place_frames(store: _Opened, given: _Opened, key: str, filler: int) -> None
             frames[:filler] = array[first - filler : first]  # both meet in this chunk
         _move(store.path, given.path, key, longer, frames, (first - filler) // array.chunks[0])
     else:
-        for row in range(first, longer.shape[0], COPIED):
-            rows = slice(row, min(row + COPIED, longer.shape[0]))
-            longer[rows] = frames[rows.start - first + filler : rows.stop - first + filler]
+        for start, stop in _spans(longer, first):
+            longer[start:stop] = frames[start - first + filler : stop - first + filler]
+
+
+def _spans(array: AnyArray, first: int) -> Iterator[tuple[int, int]]:
+    """From a row to the array's end, whole chunks at a time, of about ``COPIED`` bytes."""
+    size = array.chunks[0]
+    step = max(1, COPIED * array.shape[0] // max(array.nbytes, 1) // size) * size
+    for start in range(first - first % size, array.shape[0], step):
+        yield max(start, first), min(start + step, array.shape[0])
 
 
 def _move(
@@ -178,7 +201,12 @@ def chunk_files(path: Path, key: str, array: AnyArray) -> list[Path]:
 
 
 def is_whole(out: Path, part: Path) -> bool:
-    """Whether all frames of a part are there, or where a killed join was moving them."""
+    """Whether all frames of a part are there, or where a killed join was moving them.
+
+    A file at a place of the store proves that it was moved there for three reasons: the part has no
+    such file any more, a join had begun to move them to this very row, and since then nobody has
+    written there. The last is a rule for all: while there are parts, a store grows by joins alone.
+    """
     store, given = _open(out), _open(part)
     extra: Any = given.group.attrs["extra"]
     moving = extra.get(MOVING)

@@ -120,8 +120,11 @@ def _resampled(path: Path, source: Demonstrations, recipe: Recipe) -> Demonstrat
     asked, attributes = recipe.resample, source.attributes
     if asked.rate is None:
         return source
-    observations = methods(
-        "observation", recipe.observation_columns, attributes.observation_names, asked.observations
+    names = attributes.observation_names
+    observations = (
+        ("hold",) * len(names)
+        if asked.causal
+        else methods("observation", recipe.observation_columns, names, asked.observations)
     )
     actions = methods("action", recipe.action_columns, attributes.action_names, asked.actions)
     return resample(path, source, asked.rate, observations, actions)

@@ -4,19 +4,39 @@ Row i of T rows at the old rate r is at time i / r and lasts until (i + 1) / r; 
 T / r. New row j is at time j / q, q the new rate; there are ceil(T q / r) of them, so that none
 begins after the episode's end. No filter is applied.
 
-========  =============================  ===============================================
-method    for                            value of new row j
-========  =============================  ===============================================
-linear    positions                      on the line between the rows around it
-angle     angles [rad]                   likewise, the shorter way around the circle
-hold      commands, switches, frames     of the last row at or before it
-sum       increments per row             integral from j / q to (j + 1) / q: of two halves
+============  =========================  ===============================================
+method        for                        value of new row j
+============  =========================  ===============================================
+linear        positions                  on the line between the rows around it
+angle         angles [rad]               likewise, the shorter way around the circle
+hold          commands, switches, frames of the last row at or before it
+target        actions: positions to go   where the way through the old targets is at
+              to                         (j + 1) / q: what the row leads to
+target_angle  likewise angles [rad]      likewise, the shorter way around the circle
+target_hold   likewise quaternions,      of the last old row that has ended by (j + 1) / q
+              openings of a gripper
+sum           increments per row         integral from j / q to (j + 1) / q: of two halves
                                          of a row each has half its increment
-mean      rates (velocities)             mean over that time
-========  =============================  ===============================================
+mean          rates (velocities)         mean over that time
+============  =========================  ===============================================
 
-After the last old row (for less than 1 / r) linear and angle hold its value; the last new row's sum
-and mean end with the episode. sum and mean look at what comes, so they are for actions alone.
+An old row's target is where it leads by its end, so row i's stands at (i + 1) / r. Read there,
+targets and increments of one motion stay so: the sums of what sum makes of d are what target makes
+of the sums of d (after the first old row; within it the first target stands, for no row leads up to
+it). linear would read the target of the row's start, and show another speed. Where the target is
+the state one row later, target is linear, and target_hold is hold, of that state at the row's end.
+
+A switch that is told beside increments (open, close) is held: it is in force from its row's start.
+At a higher rate it goes with every part of its row's increment. At a lower one each new row starts
+with arm and switch as they were then: the switch is late by less than a new row and never early,
+for a gripper that closes before the arm is there misses. What lasts less than a new row may be
+lost. A gripper's opening that is itself a target goes with the pose it belongs to: target_hold.
+
+After the last old row (for less than 1 / r) linear and angle hold its value; the last new row's
+sum, mean and targets end with the episode. Targets, sum and mean look at what comes, so they are
+for actions alone. linear and angle, too, read the next row for a new one in between, which thereby
+knows it before the frames, which are held, show it; where rows are added and actions are
+increments, two neighbours tell the action. ``Resample.causal`` holds the observations, too.
 """
 
 import math
@@ -36,6 +56,7 @@ MOST = 1000  # times more or fewer rows; beyond that a rate was given in another
 FINEST = 10**6  # denominator of the ratio of both rates: 29.97 to 2.997 is 10, as it is meant
 
 Table = NDArray[np.float64]
+Places = tuple[NDArray[np.int64], Table]  # (n,) an old row, and how far each new one is beyond
 
 
 @dataclass
@@ -44,12 +65,16 @@ class Resample:
 
     Attributes:
         rate: of the store [Hz]; None keeps the source's.
-        observations, actions: linear, angle or hold; for actions also sum and mean.
+        observations, actions: linear, angle or hold; for actions also target, target_angle,
+            target_hold, sum and mean.
+        causal: every observation is held, as the frames are, whatever its column says: none knows
+            the source's next row.
     """
 
     rate: float | None = None
     observations: str | None = None
     actions: str | None = None
+    causal: bool = False
 
     def __post_init__(self) -> None:
         if self.rate is not None and not (math.isfinite(self.rate) and self.rate > 0):
@@ -79,12 +104,26 @@ class Grid:
         """New rows: ceil(T q / r)."""
         return -(-self.rows * self.step.denominator // self.step.numerator)
 
-    def places(self) -> tuple[NDArray[np.int64], Table]:
+    def places(self) -> Places:
         """For each new row the last old one at or before it (n,), and how far it is beyond (n,)."""
-        whole, part = np.divmod(np.arange(len(self)) * self.step.numerator, self.step.denominator)
+        return self._split(np.arange(len(self)) * self.step.numerator)
+
+    def targets(self) -> Places:
+        """Likewise (n,) for where each new row ends, among the ends of the old ones.
+
+        Row i ends at i + 1, so what stands there is its target: at whole i. Before the end of the
+        first old row it is the first.
+        """
+        ends = np.arange(1, len(self) + 1) * self.step.numerator
+        last = self.rows * self.step.denominator
+        return self._split(np.maximum(np.minimum(ends, last) - self.step.denominator, 0))
+
+    def _split(self, place: NDArray[np.int64]) -> Places:
+        """(n,) in shares of an old row: the whole rows, and what is beyond."""
+        whole, part = np.divmod(place, self.step.denominator)
         return whole, part / self.step.denominator
 
-    def edges(self) -> tuple[NDArray[np.int64], Table]:
+    def edges(self) -> Places:
         """Likewise for where each new row begins, and where the last one ends (n + 1,)."""
         whole, part = self.places()
         return np.append(whole, self.rows), np.append(part, 0.0)
@@ -95,29 +134,44 @@ def wrapped(angle: Table) -> Table:
     return np.mod(angle + np.pi, 2 * np.pi) - np.pi
 
 
-def _between(values: Table, grid: Grid) -> tuple[Table, Table, Table]:
+def narrow(angle: Table, first: Table | float = -np.pi) -> NDArray[np.float32]:
+    """An angle of [first, first + 2 pi) as float32; what rounding brings to the end is first."""
+    small = angle.astype(np.float32)
+    end = np.asarray(first + 2 * np.pi, np.float32)
+    return np.where(small >= end, np.asarray(first, np.float32), small)
+
+
+def _between(values: Table, places: Places) -> tuple[Table, Table, Table]:
     """(n,C) before and after each new row, and how far (n,1) it is on the way."""
-    whole, part = grid.places()
-    after = np.minimum(whole + 1, grid.rows - 1)
+    whole, part = places
+    after = np.minimum(whole + 1, len(values) - 1)
     return values[whole], values[after], part[:, None]
 
 
-def _linear(values: Table, grid: Grid) -> Table:
-    before, after, part = _between(values, grid)
+def _linear(values: Table, places: Places) -> Table:
+    before, after, part = _between(values, places)
     return before + part * (after - before)
 
 
-def _angle(values: Table, grid: Grid) -> Table:
+def _angle(values: Table, places: Places) -> Table:
     """Where the way leads over the seam of [-pi, pi) or [0, 2 pi), it goes on at the other end."""
-    before, after, part = _between(values, grid)
+    before, after, part = _between(values, places)
     angle = before + part * wrapped(after - before)
     over = (np.abs(after - before) > np.pi) & (part > 0)
     first = np.where(np.minimum(before, after) < 0, -np.pi, 0.0)
-    return np.where(over, first + np.mod(angle - first, 2 * np.pi), angle)
+    return np.where(over, narrow(first + np.mod(angle - first, 2 * np.pi), first), angle)
 
 
-def _hold(values: Table, grid: Grid) -> Table:
-    return values[grid.places()[0]]
+def _hold(values: Table, places: Places) -> Table:
+    return values[places[0]]
+
+
+def _at_start(read: Callable[[Table, Places], Table]) -> Callable[[Table, Grid], Table]:
+    return lambda values, grid: read(values, grid.places())
+
+
+def _at_end(read: Callable[[Table, Places], Table]) -> Callable[[Table, Grid], Table]:
+    return lambda values, grid: read(values, grid.targets())
 
 
 def _sum(values: Table, grid: Grid) -> Table:
@@ -134,13 +188,17 @@ def _mean(values: Table, grid: Grid) -> Table:
 
 
 METHODS: dict[str, Callable[[Table, Grid], Table]] = {
-    "linear": _linear,
-    "angle": _angle,
-    "hold": _hold,
+    "linear": _at_start(_linear),
+    "angle": _at_start(_angle),
+    "hold": _at_start(_hold),
+    "target": _at_end(_linear),
+    "target_angle": _at_end(_angle),
+    "target_hold": _at_end(_hold),
     "sum": _sum,
     "mean": _mean,
 }
-AHEAD = ("sum", "mean")  # methods that look at what comes after the row
+# methods of what comes after the row's start, so of actions alone
+AHEAD = ("target", "target_angle", "target_hold", "sum", "mean")
 
 
 def check_method(place: str, method: str, *, observed: bool) -> None:

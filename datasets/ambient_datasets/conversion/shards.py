@@ -1,43 +1,32 @@
 """Conversion by several workers: shards of the source into parts, the parts joined in order.
 
 A shard is a range of the source's episodes, the same whatever the number of workers. Each becomes a
-part, a store of its own in ``.<name of out>.parts`` beside out, one episode after another, so that
-a killed conversion continues within every part. The joined store is what one process writes.
+part (``parts.py``), one episode after another, so that a killed conversion continues within every
+part. The joined store is what one process writes.
 """
 
 import itertools
 import json
-import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ambient_datasets.conversion.joining import MOVING, discard, is_whole, join
+from ambient_datasets.conversion.joining import join
+from ambient_datasets.conversion.parts import PATIENCE, Part, drop_others, lay, parts_folder
 from ambient_datasets.conversion.recipe import Recipe, follow
 from ambient_datasets.conversion.workers import Each, Jobs, open_workers
 from ambient_datasets.demonstrations import Demonstrations
 from ambient_datasets.formats import open_demonstrations
-from ambient_datasets.layout import (
-    CHUNK_FRAMES,
-    find_cameras,
-    read_attributes,
-    read_ends,
-)
+from ambient_datasets.layout import CHUNK_FRAMES, read_ends
 from ambient_datasets.reading import count_rows, open_group
-from ambient_datasets.store import JSON, Appender, Episode, create_store, update_extra
+from ambient_datasets.store import Appender, Episode
 from ambient_policy.errors import DataError
 from ambient_policy.files import held_alone, write_text
 
 SHARDS = 64  # at most, however many episodes there are
-PATIENCE = 60.0  # with the worker of a conversion that was killed, until it has ended too [s]
-# entry of the attribute extra of store and parts: what they are converted from
-CONVERTED = "converted"
-# entry of a part's attribute extra: the episodes it is to hold, and the rows of its filler
-PART = "part"
 
 Told = Callable[[int], None]  # so many more episodes are done
 
@@ -64,41 +53,6 @@ class Origin:
     def without_frames(self) -> "Origin":
         """The same episodes, as long but quickly read."""
         return replace(self, recipe=replace(self.recipe, cameras={}, camera_size=None))
-
-
-@dataclass(frozen=True)
-class Part:
-    """One shard's own store.
-
-    Attributes:
-        folder: where it lies.
-        episodes: numbers of the source, in order.
-        filler: rows of an episode before them (see ``joining.py``); 0 for none.
-    """
-
-    folder: Path
-    episodes: tuple[int, ...]
-    filler: int = 0
-
-    @property
-    def record(self) -> dict[str, JSON]:
-        """As the store remembers it."""
-        return {PART: {"episodes": list(self.episodes), "filler": self.filler}}
-
-    def stored(self) -> int:
-        """Of its episodes those that are there."""
-        with open_group(self.folder) as group:
-            return max(0, len(read_ends(group, self.folder)[0]) - int(self.filler > 0))
-
-
-def parts_folder(out: Path) -> Path:
-    """Where the parts of a store lie until they are joined."""
-    return out.with_name(f".{out.name}.parts")
-
-
-def forget_parts(out: Path) -> None:
-    """Remove what is left of them."""
-    shutil.rmtree(parts_folder(out), ignore_errors=True)
 
 
 def fill_in_parts(
@@ -130,8 +84,8 @@ def fill_in_parts(
     with open_workers(workers, jobs) as each:
         planned = _plan(folder, episodes, span)
         lengths = _measure(folder, origin, planned, each) if source.cameras else {}
-        parts = [_lay(out, part, source) for part in _with_fillers(out, planned, lengths)]
-        _drop_others(folder, parts)
+        parts = [lay(out, part, source.cameras) for part in _with_fillers(out, planned, lengths)]
+        drop_others(folder, parts)
         _convert(out, origin, parts, each, told)
 
 
@@ -165,56 +119,6 @@ def _with_fillers(out: Path, parts: Sequence[Part], lengths: Mapping[int, int]) 
     for part in parts:
         yield replace(part, filler=row % CHUNK_FRAMES if lengths else 0)
         row += sum(lengths.get(i, 0) for i in part.episodes)
-
-
-def _lay(out: Path, part: Part, source: Demonstrations) -> Part:
-    """Have the part's store: the one that was begun if it can go on, else an empty one."""
-    part.folder.mkdir(exist_ok=True)
-    with held_alone(part.folder, PATIENCE):
-        begun = _begun(out, part)
-    if begun is None:
-        discard(part.folder)
-        with open_group(out) as group:
-            attributes, _ = read_attributes(group, out)
-        extra = {**attributes.extra, **part.record}
-        create_store(part.folder, replace(attributes, extra=extra), dict(source.cameras))
-        return part
-    update_extra(part.folder, **begun.record)
-    return begun
-
-
-def _begun(out: Path, part: Part) -> Part | None:
-    """The part with the filler it was begun with; None if it must begin anew."""
-    if not (part.folder / "zarr.json").exists():
-        return None
-    with open_group(part.folder) as given, open_group(out) as group:
-        found, asked = read_attributes(given, part.folder)[0], read_attributes(group, out)[0]
-        shapes = [
-            {name: array.shape[1:] for name, array in find_cameras(at, path).items()}
-            for at, path in ((given, part.folder), (group, out))
-        ]
-    was: Any = found.extra[PART]
-    kept = replace(part, filler=was["filler"])
-    stored = kept.stored()
-    goes_on = (
-        was["episodes"][:stored] == list(part.episodes[:stored])
-        and found.extra[CONVERTED] == asked.extra[CONVERTED]
-        and replace(found, extra={}) == replace(asked, extra={})
-        and shapes[0] == shapes[1]
-        and (stored > 0 or part.filler == kept.filler)
-        # of which frames were being moved away, nothing can be added to
-        and (MOVING not in found.extra or stored == len(part.episodes))
-        and is_whole(out, part.folder)
-    )
-    return kept if goes_on else None
-
-
-def _drop_others(folder: Path, parts: Sequence[Part]) -> None:
-    """Parts of shards that are not asked for any more, or are joined."""
-    wanted = {part.folder for part in parts}
-    for other in folder.iterdir():
-        if other.is_dir() and other not in wanted:
-            shutil.rmtree(other)
 
 
 def _convert(out: Path, origin: Origin, parts: Sequence[Part], each: Each, told: Told) -> None:

@@ -129,17 +129,22 @@ class Pixels:
         square = (self.counts * (values - mean[:, None]) ** 2).sum(axis=1)
         below = self.counts.cumsum(axis=1)
 
-        def ranked(q: float) -> Vector:
-            rank = np.floor(q * (total - 1))
+        def ranked(rank: Vector) -> Vector:
             found: Vector = values[(below <= rank[:, None]).sum(axis=1)]
             return found
 
+        def quantile(q: float) -> Vector:
+            place = q * (total - 1)
+            lower, upper = ranked(np.floor(place)), ranked(np.ceil(place))
+            between: Vector = lower + place % 1 * (upper - lower)
+            return between
+
         numbers = {
-            "min": ranked(0.0),
-            "max": ranked(1.0),
+            "min": quantile(0.0),
+            "max": quantile(1.0),
             "mean": mean,
             "std": np.sqrt(square / total),
-            **{name: ranked(q) for name, q in QUANTILES.items()},
+            **{name: quantile(q) for name, q in QUANTILES.items()},
         }
         shaped = {name: vector.reshape(3, 1, 1).tolist() for name, vector in numbers.items()}
         return {**shaped, "count": [self.frames]}

@@ -23,6 +23,10 @@ BUFFER = 2**20  # of a column that are read at once; without it, all of a row gr
 BATCH_ROWS, BATCH = 1024, 2**24  # at the most: rows, bytes of all columns
 RESTORE = "Restore the file from a copy, or write the data set again."
 
+# pyarrow imports pandas, where that is installed, when it first makes a numpy array: once here, and
+# not in the child process of every reading
+pa.array([0]).to_numpy(zero_copy_only=False)
+
 
 @contextmanager
 def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:

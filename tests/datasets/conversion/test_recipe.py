@@ -74,6 +74,15 @@ def test_every_step_happens_in_its_order(source: Path) -> None:
     assert store.instruction(0) == "push"
 
 
+@pytest.mark.parametrize("rate", [15.0, 20.0])
+def test_a_causal_state_is_that_of_its_frame(source: Path, rate: float) -> None:
+    plain = Resample(rate, "linear", "sum", causal=True)
+    column = Column("state_0", resample="linear")
+    store = run(source, ask(action=["action"], observation_columns=[column], resample=plain))
+    shown = store.cameras["top"].read(np.arange(len(store.actions())))[:, 0, 0, 0]
+    np.testing.assert_array_equal(store.observations()[:, 0], shown)
+
+
 def test_a_request_alone_is_a_recipe_without_steps(source: Path) -> None:
     store = run(source, ask(action=["action"]))
     np.testing.assert_array_equal(store.episode_lengths, LENGTHS)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ambient_datasets.conversion.resample import METHODS, Resample, resample
+from ambient_datasets.conversion.resample import AHEAD, METHODS, Resample, narrow, resample
 from ambient_datasets.records import Episode
 from ambient_policy.errors import SettingsError
 from tests.datasets.listed import listed
@@ -131,8 +131,84 @@ def test_an_angle_goes_the_short_way_over_its_seam(
     assert got.min() >= first - 1e-6 and got.max() < first + 2 * math.pi + 1e-6
 
 
+@pytest.mark.parametrize("method", ["angle", "target_angle"])
+@pytest.mark.parametrize("first", [-math.pi, 0.0])
+@given(before=st.floats(0, 1), after=st.floats(0, 1), part=st.integers(1, 8))
+def test_an_angle_stays_below_the_end_of_its_turn_as_float32(
+    method: str, first: float, before: float, after: float, part: int
+) -> None:
+    low, end = np.float32(first), np.float32(first + 2 * math.pi)
+    edge = [np.nextafter(end - np.float32(before), low), low + np.float32(after)]
+    for rows in (edge, edge[::-1]):
+        got = column(rows, 1.0, float(part), method)
+        assert (got >= low).all() and (got < end).all()
+
+
+def test_what_rounds_to_the_seam_is_the_other_end_of_the_turn() -> None:
+    pi, turn = np.float32(np.pi), np.float32(2 * np.pi)  # both just above what they stand for
+    last = np.nextafter(pi, np.float32(0))
+    assert column([last, -last], 2, 5, "angle")[1] == -pi  # in float64 2 / 5 on the way is below pi
+    assert column([last, last, -last], 2, 5, "target_angle")[5] == -pi
+    assert column([np.nextafter(turn, np.float32(0)), 2e-7], 1, 2, "angle")[1] == 0
+    np.testing.assert_array_equal(narrow(np.array([np.pi - 1e-12, 1.0])), np.array([-pi, 1]))
+    np.testing.assert_array_equal(narrow(np.array([2 * np.pi - 1e-12, 3.5]), 0.0), [0, 3.5])
+
+
 def test_an_angle_that_is_counted_on_stays_so() -> None:
     np.testing.assert_allclose(column([9, 10], 10, 20, "angle"), [9, 9.5, 10, 10], rtol=1e-6)
+
+
+RATIOS = [(20, 10), (15, 10), (7, 3), (10, 10), (5, 10), (3, 7), (10, 15)]
+
+
+@pytest.mark.parametrize(("old", "new"), RATIOS)
+@given(rows=ROWS)
+def test_targets_and_increments_tell_one_motion(old: int, new: int, rows: list[float]) -> None:
+    """Summed and then added up, or added up and then read as targets."""
+    target = column(np.cumsum(rows), old, new, "target")
+    path = np.cumsum(column(rows, old, new, "sum"), dtype=np.float64)
+    led = -(-new // old) - 1  # the first new row that ends with the first old one, or after it
+    np.testing.assert_allclose(target[led:], path[led:], rtol=1e-4, atol=1e-2)
+    np.testing.assert_allclose(target[:led], rows[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("old", "new"), RATIOS)
+@pytest.mark.parametrize(
+    ("seen", "told"), [("linear", "target"), ("angle", "target_angle"), ("hold", "target_hold")]
+)
+def test_a_state_one_row_later_stays_one(old: int, new: int, seen: str, told: str) -> None:
+    """At each new row's end the state is what its action said."""
+    angles = np.mod(np.cumsum(np.random.default_rng(0).uniform(-1, 1, 43)) + np.pi, 2 * np.pi)
+    states = angles - np.pi
+    action = column(states[1:], old, new, told)
+    state = column(states, old, new, seen)
+    ends = np.arange(1, len(state)) * old / new
+    known = np.flatnonzero((ends >= 1) & (ends <= 42))
+    assert len(known) > 15
+    np.testing.assert_allclose(action[known], state[known + 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("new", [5.0, 10.0, 15.0, 40.0])
+def test_targets_keep_the_demonstrated_speed(new: float) -> None:
+    times = np.arange(61) / 20
+    state = column(0.2 * times[:-1], 20, new, "linear")
+    action = column(0.2 * times[1:], 20, new, "target")
+    inner = slice(int(new / 20), -3)
+    np.testing.assert_allclose((action - state)[inner] * new, 0.2, atol=1e-4)
+
+
+def test_targets_by_hand() -> None:
+    np.testing.assert_array_equal(column([1, 2, 4, 8, 9], 10, 5, "target"), [2, 8, 9])
+    np.testing.assert_array_equal(column([1, 2, 4], 10, 20, "target"), [1, 1, 1.5, 2, 3, 4])
+    np.testing.assert_array_equal(column([1, 2, 4], 10, 20, "target_hold"), [1, 1, 1, 2, 2, 4])
+    np.testing.assert_array_equal(column([3, -3], 10, 20, "target_angle")[[0, 1, 3]], [3, 3, -3])
+
+
+@given(rows=ROWS, times=st.integers(1, 9))
+def test_a_held_switch_goes_with_every_part_of_its_increment(rows: list[float], times: int) -> None:
+    """At a higher rate the pairs of way and switch are the source's."""
+    way, switch = (column(rows, 10, 10 * times, method) for method in ("sum", "hold"))
+    np.testing.assert_allclose(way * times, switch, rtol=1e-4, atol=1e-4)
 
 
 @given(rows=ROWS, old=RATE, new=RATE)
@@ -165,7 +241,7 @@ def test_one_row_stays_what_it_is(method: str, new: float) -> None:
     np.testing.assert_allclose(values, 6.0 * share)
 
 
-@pytest.mark.parametrize("method", ["sum", "mean"])
+@pytest.mark.parametrize("method", AHEAD)
 def test_an_observation_of_the_future_is_refused(method: str) -> None:
     with pytest.raises(SettingsError, match="column 'state_0' = .* show what comes after it"):
         run([1.0], 10, 20, method, observed=True)

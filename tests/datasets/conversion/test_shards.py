@@ -2,11 +2,15 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+import tracemalloc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +18,29 @@ import numpy as np
 import pytest
 import zarr
 
-from ambient_datasets.conversion import shards
+from ambient_datasets.conversion import joining, shards
 from ambient_datasets.conversion.convert import convert
+from ambient_datasets.conversion.joining import join
+from ambient_datasets.conversion.parts import parts_folder
 from ambient_datasets.conversion.recipe import Recipe
-from ambient_datasets.conversion.shards import Origin, fill_in_parts, parts_folder
+from ambient_datasets.conversion.shards import Origin, fill_in_parts
 from ambient_datasets.conversion.workers import Jobs, open_workers
-from ambient_datasets.store import Appender, open_store, update_extra
+from ambient_datasets.store import (
+    Appender,
+    Attributes,
+    Episode,
+    append_episode,
+    create_store,
+    open_store,
+    update_extra,
+)
 from ambient_policy.errors import AmbientPolicyError, DataError, SettingsError
 from ambient_policy.files import held_alone
-from tests.datasets.test_store import crash_everywhere
+from tests.datasets.test_store import crash_at_any_step, crash_everywhere
 from tests.datasets.tfrecords import episode, write_rlds
 
 ROOT = Path(__file__).parents[3]
+SCANDIR = os.scandir
 # with chunks of 16 frames: within one, over several, to the end of one
 LENGTHS = [3, 40, 1, 12, 16, 7, 35, 2, 20, 9]
 WORDS = ["push it", "räume auf", "push it", "片付け", "lift"]
@@ -60,18 +75,23 @@ def run(source: Path, name: str, **changes: Any) -> Path:
     return out
 
 
-def run_in_parts(source: Path, name: str, episodes: Sequence[int] = range(len(LENGTHS))) -> Path:
+def run_in_parts(
+    source: Path,
+    name: str,
+    episodes: Sequence[int] = range(len(LENGTHS)),
+    recipe: Recipe = RECIPE,
+) -> Path:
     """The same in parts, but all in this process; the store has been begun."""
     out = source.parent / f"{name}.zarr"
     left = list(episodes)[Appender(out).episodes :]
-    fill_in_parts(out, Origin(source, "rlds", RECIPE), left, len(LENGTHS), 1, Jobs.local)
+    fill_in_parts(out, Origin(source, "rlds", recipe), left, len(LENGTHS), 1, Jobs.local)
     return out
 
 
 def content(out: Path) -> dict[str, Any]:
     """All that a store says."""
     store, group = open_store(out), zarr.open_group(str(out), mode="r")
-    frames: Any = group["data/observation.top"]
+    frames: list[Any] = [group[f"data/observation.{name}"] for name in store.cameras]
     return {
         "attributes": store.attributes,
         "instructions": [store.instruction(i) for i in range(len(store))],
@@ -79,7 +99,7 @@ def content(out: Path) -> dict[str, Any]:
         "ends": store.episode_ends.tolist(),
         "observations": store.observations().tolist(),
         "actions": store.actions().tolist(),
-        "frames": np.asarray(frames[: store.episode_ends[-1]]).tobytes(),
+        "frames": b"".join(array[: store.episode_ends[-1]].tobytes() for array in frames),
     }
 
 
@@ -107,7 +127,7 @@ def test_any_number_of_parts_makes_the_same_store(
 
 def test_frames_are_moved_and_not_copied(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(source, "parts", max_episodes=1)
-    monkeypatch.setattr("ambient_datasets.conversion.joining.COPIED", 0)  # copying would fail
+    monkeypatch.setattr(joining, "_spans", None)  # copying would fail
     assert content(run_in_parts(source, "parts")) == content(run(source, "one"))
 
 
@@ -136,6 +156,162 @@ def test_a_stop_at_any_write_loses_nothing(tmp_path: Path, monkeypatch: pytest.M
         run_in_parts(source, "parts", range(4))
 
     assert crash_everywhere(act, check) > 15  # writes of a join alone
+
+
+def killed_while_moving(source: Path, name: str, episodes: Sequence[int]) -> Path:
+    """A store of one episode, and parts of the rest whose first was being joined."""
+    out = run(source, name, max_episodes=1)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(TypeError):
+        patch.setattr(joining, "_grow", None)
+        run_in_parts(source, name, episodes)
+    return out
+
+
+def killed_before_joining(
+    source: Path,
+    name: str,
+    episodes: Sequence[int] = range(len(LENGTHS)),
+    recipe: Recipe = RECIPE,
+) -> Path:
+    """A store of one episode, and all parts of the rest."""
+    out = run(source, name, recipe=recipe, max_episodes=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "_join_ready", lambda *_: None)
+        run_in_parts(source, name, episodes, recipe)
+    return out
+
+
+def again_from(out: Path, copies: Path) -> Callable[[], None]:
+    """What lays a store and its parts back as they are now."""
+    folders = {folder: copies / folder.name for folder in (out, parts_folder(out))}
+    for folder, copy in folders.items():
+        shutil.copytree(folder, copy)
+
+    def lay_back() -> None:
+        for folder, copy in folders.items():
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.copytree(copy, folder)
+
+    return lay_back
+
+
+def test_stops_of_many_and_of_one_in_turns_lose_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_source(tmp_path / "here" / "source", [3, 20, 14, 5])
+    monkeypatch.setattr(shards, "SHARDS", 1)
+    one = content(run(source, "one"))
+    out = killed_while_moving(source, "parts", range(4))
+    lay_back = again_from(out, tmp_path / "copies")
+
+    def by_one() -> None:
+        run(source, "parts")
+
+    def check(done: bool) -> None:
+        assert content(run_in_parts(source, "parts", range(4))) == one
+        lay_back()
+
+    assert crash_everywhere(by_one, check, crash_at_any_step) > 15
+    assert content(run(source, "parts")) == one
+    assert left_behind(out) == []  # of removals that were stopped nothing either
+
+
+def test_one_process_keeps_the_work_of_many(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = killed_before_joining(source, "parts")
+    with monkeypatch.context() as patch:
+        patch.setattr(shards, "_read", None)  # reading an episode again would fail
+        patch.setattr("ambient_datasets.conversion.convert._read_episode", None)
+        run(source, "parts")
+    assert content(out) == content(run(source, "one"))
+    assert left_behind(out) == []
+
+
+@contextmanager
+def in_order(folder: Any) -> Iterator[list[os.DirEntry[str]]]:
+    with SCANDIR(folder) as entries:
+        yield sorted(entries, key=lambda entry: entry.name)
+
+
+def test_a_stop_within_the_removal_of_a_part_leaves_no_half(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # numbers go before zarr.json, and no frame tells that files are missing
+    monkeypatch.setattr(os, "scandir", in_order)
+    recipe = replace(RECIPE, cameras={})
+    source = write_source(tmp_path / "source", [3, 20, 14, 5])
+    monkeypatch.setattr(shards, "SHARDS", 5)  # episodes 0-1, 2-3
+    one = content(run(source, "one", recipe=recipe))
+    out = killed_before_joining(source, "parts", range(4), recipe)
+    lay_back = again_from(out, tmp_path / "copies")
+
+    def ask_for_fewer() -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(shards, "_convert", lambda *_: None)
+            run_in_parts(source, "parts", range(2), recipe)  # the part of 2 and 3 is dropped
+
+    def check(done: bool) -> None:
+        assert content(run_in_parts(source, "parts", range(4), recipe)) == one
+        lay_back()
+
+    assert crash_everywhere(ask_for_fewer, check, crash_at_any_step) > 15
+
+
+def test_a_part_with_lost_numbers_is_refused_before_it_counts(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "SHARDS", 2)  # episodes 0-4, 5-9
+    out = killed_before_joining(source, "parts")
+    part = parts_folder(out) / "000000005"
+    (part / "data/action/c/0/0").unlink()
+    with pytest.raises(DataError, match=r"nan.*lost.*delete the folder .*000000005 and start"):
+        run_in_parts(source, "parts")
+    assert open_store(out).episode_ends.tolist() == list(np.cumsum(LENGTHS[:5]))
+    shutil.rmtree(part)
+    assert content(run_in_parts(source, "parts")) == content(run(source, "one"))
+
+
+def make_pair(folder: Path, rows: int, width: int, side: int) -> tuple[Path, Path]:
+    """A store of 3 rows, and a part of so many that do not fit its chunks; frames if side > 0."""
+    names, units = tuple(f"x{i}" for i in range(width)), ("1",) * width
+    attributes = Attributes("toy", "human", 5.0, names, units, names, units)
+    cameras = {"top": (side, side, 3)} if side else {}
+    for name, length in (("store", 3), ("part", rows)):
+        create_store(folder / name, attributes, cameras)
+        table = np.full((length, width), length, np.float32)
+        frames = {key: np.full((length, *shape), 7, np.uint8) for key, shape in cameras.items()}
+        append_episode(folder / name, Episode(table, table, frames))
+    return folder / "store", folder / "part"
+
+
+@pytest.mark.parametrize(("rows", "width", "side"), [(200_000, 16, 0), (128, 1, 256)])
+def test_the_memory_of_a_join_does_not_grow_with_the_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, width: int, side: int
+) -> None:
+    monkeypatch.setattr(joining, "COPIED", 2**21)
+    store, part = make_pair(tmp_path, rows, width, side)
+    tracemalloc.start()
+    join(store, part, 0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < max(rows * width * 4, rows * side**2 * 3) * 3 / 4
+    joined = open_store(store)
+    assert joined.episode_ends.tolist() == [3, 3 + rows]
+    assert (joined.actions()[3:] == rows).all() and not part.exists()
+    assert all((c.read(np.arange(3 + rows)) == 7).all() for c in joined.cameras.values())
+
+
+@pytest.mark.parametrize("copied", [1, 2**12, 2**20])
+def test_frames_are_copied_by_whole_chunks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copied: int
+) -> None:
+    monkeypatch.setattr(joining, "COPIED", copied)
+    array: Any = zarr.create_array(
+        str(tmp_path / "frames"), shape=(205, 4, 4, 3), chunks=(16, 4, 4, 3), dtype=np.uint8
+    )
+    spans = list(joining._spans(array, 19))
+    assert [row for start, stop in spans for row in range(start, stop)] == [*range(19, 205)]
+    assert all(start % 16 == 0 for start, _ in spans[1:])
+    assert all((stop - start) * 48 <= max(copied, 16 * 48) for start, stop in spans)
 
 
 @pytest.mark.parametrize("before", [3, len(LENGTHS)])

@@ -1,0 +1,126 @@
+"""The parts of a conversion: stores of their own beside the one that they will be joined to.
+
+They lie in ``.<name of out>.parts``. A part is there with all that was ever finished of it, or not
+at all; what is no part any more goes by another name before its files do.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ambient_datasets.conversion.joining import MOVING, is_whole
+from ambient_datasets.conversion.removal import discard, sweep
+from ambient_datasets.layout import (
+    find_cameras,
+    read_attributes,
+    read_ends,
+)
+from ambient_datasets.reading import open_group
+from ambient_datasets.store import JSON, create_store, update_extra
+from ambient_policy.files import held_alone
+
+PATIENCE = 60.0  # with the worker of a conversion that was killed, until it has ended too [s]
+# entry of the attribute extra of store and parts: what they are converted from
+CONVERTED = "converted"
+# entry of a part's attribute extra: the episodes it is to hold, and the rows of its filler
+PART = "part"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One shard's own store.
+
+    Attributes:
+        folder: where it lies.
+        episodes: numbers of the source, in order.
+        filler: rows of an episode before them (see ``joining.py``); 0 for none.
+    """
+
+    folder: Path
+    episodes: tuple[int, ...]
+    filler: int = 0
+
+    @property
+    def record(self) -> dict[str, JSON]:
+        """As the store remembers it."""
+        return {PART: {"episodes": list(self.episodes), "filler": self.filler}}
+
+    def stored(self) -> int:
+        """Of its episodes those that are there."""
+        with open_group(self.folder) as group:
+            return max(0, len(read_ends(group, self.folder)[0]) - int(self.filler > 0))
+
+
+def parts_folder(out: Path) -> Path:
+    """Where the parts of a store lie until they are joined."""
+    return out.with_name(f".{out.name}.parts")
+
+
+def forget_parts(out: Path) -> None:
+    """Remove what is left of them."""
+    folder = parts_folder(out)
+    if folder.exists():
+        discard(folder)
+    sweep(folder)
+
+
+def lay(out: Path, part: Part, cameras: Mapping[str, tuple[int, int, int]]) -> Part:
+    """Have the part's store: the one that was begun if it can go on, else an empty one.
+
+    Args:
+        out: the store that it will be joined to.
+        part: as planned.
+        cameras: (H,W,3) [px] of each, as out has them.
+
+    Returns:
+        the part with the filler that it was begun with.
+    """
+    part.folder.mkdir(exist_ok=True)
+    with held_alone(part.folder, PATIENCE):
+        begun = _begun(out, part)
+    if begun is None:
+        discard(part.folder)
+        with open_group(out) as group:
+            attributes, _ = read_attributes(group, out)
+        extra = {**attributes.extra, **part.record}
+        create_store(part.folder, replace(attributes, extra=extra), cameras)
+        return part
+    update_extra(part.folder, **begun.record)
+    return begun
+
+
+def _begun(out: Path, part: Part) -> Part | None:
+    """The part with the filler it was begun with; None if it must begin anew."""
+    if not (part.folder / "zarr.json").exists():
+        return None
+    with open_group(part.folder) as given, open_group(out) as group:
+        found, asked = read_attributes(given, part.folder)[0], read_attributes(group, out)[0]
+        shapes = [
+            {name: array.shape[1:] for name, array in find_cameras(at, path).items()}
+            for at, path in ((given, part.folder), (group, out))
+        ]
+    was: Any = found.extra[PART]
+    kept = replace(part, filler=was["filler"])
+    stored = kept.stored()
+    goes_on = (
+        was["episodes"][:stored] == list(part.episodes[:stored])
+        and found.extra[CONVERTED] == asked.extra[CONVERTED]
+        and replace(found, extra={}) == replace(asked, extra={})
+        and shapes[0] == shapes[1]
+        and (stored > 0 or part.filler == kept.filler)
+        # of which frames were being moved away, nothing can be added to
+        and (MOVING not in found.extra or stored == len(part.episodes))
+        and is_whole(out, part.folder)
+    )
+    return kept if goes_on else None
+
+
+def drop_others(folder: Path, parts: Sequence[Part]) -> None:
+    """Parts of shards that are not asked for any more, or are joined."""
+    wanted = {part.folder for part in parts}
+    for other in list(folder.iterdir()):
+        if other.is_dir() and other not in wanted:
+            with held_alone(other, PATIENCE):  # the worker of a killed conversion may still fill it
+                pass
+            discard(other)
