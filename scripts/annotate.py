@@ -26,42 +26,25 @@ from ambient_policy.errors import SettingsError, unknown
 from ambient_policy.horizons import Horizons
 from ambient_policy.settings import (
     ActionSettings,
-    Dimensions,
-    LanguageSettings,
-    MixtureEntry,
-    NormalizerSettings,
-    SourceSettings,
     Tables,
-    TaskSettings,
-    TunedSettings,
-    add_mixture,
 )
-from assemble import open_source
 from compose import compose, register, run
+from data_config import DataConfig
+from mixing import open_source
 from thresholds import ThresholdSettings, resolve_thresholds
 
 
 @dataclass
-class AnnotateSettings(ThresholdSettings):
+class AnnotateSettings(ThresholdSettings, DataConfig):
     """Which stores, which thresholds."""
 
     # of the sources of the data config one, a list, or all
     source: Any = "???"
-    sources: dict[str, SourceSettings] = field(default_factory=dict)
-    # more sources, in the field's form; their names are those of a training
-    mixture: list[MixtureEntry] = field(default_factory=list)
     # memory, or disk where the demonstrations are larger than it
     tables: Tables = Tables.memory
     # as in training: the normaliser is fitted on what the network learns
-    dimensions: Dimensions = Dimensions.same
-    normalizer: NormalizerSettings = field(default_factory=NormalizerSettings)
     horizons: Horizons = field(default_factory=Horizons)
     actions: ActionSettings = field(default_factory=ActionSettings)
-    # a data config may say these too; no normaliser depends on them
-    cameras: list[str] = field(default_factory=list)
-    language: LanguageSettings = field(default_factory=LanguageSettings)
-    task: TaskSettings = field(default_factory=TaskSettings)
-    tuned: TunedSettings = field(default_factory=TunedSettings)
     # how many are written at once, and where: processes here, or on a Ray cluster
     workers: int = 1
     jobs: Jobs = Jobs.local
@@ -105,7 +88,7 @@ def main(overrides: Sequence[str]) -> None:
     """Compose, check, write."""
     settings: AnnotateSettings = compose("annotate", overrides)
     check_workers(settings.workers)
-    sources = add_mixture(settings.sources, settings.mixture)
+    sources = settings.all_sources()
     names = choose(settings.source, list(sources))
     stores = {name: open_source(name, source, settings.tables) for name, source in sources.items()}
     check_apart({name: stores[name] for name in names}, settings)

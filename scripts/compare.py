@@ -16,9 +16,10 @@ from ambient_policy.evaluation.report import table_record, write_figures, write_
 from ambient_policy.evaluation.worlds import find_spec
 from ambient_policy.files import to_json, write_text
 from ambient_policy.settings import RunSettings
-from assemble import build, refuse_other
+from assemble import build
 from compose import compose, run
 from evaluating import EvaluateSettings, evaluate
+from finding import refuse_other
 from pages import make_page
 from runs import CompareSettings, Run, train_all
 

@@ -14,9 +14,9 @@ from rich.console import Console
 from ambient_policy.evaluation.figures import probabilities
 from ambient_policy.evaluation.tables import print_contributions
 from ambient_policy.settings import RunSettings
-from assemble import build_mixture, build_sampler
 from compose import compose, register, run
 from contributing import contributions
+from mixing import build_mixture, build_sampler
 from saving import check_picture, write_picture
 
 

@@ -28,8 +28,9 @@ from ambient_policy.pretrained import Pretrained, is_pretrained, open_pretrained
 from ambient_policy.settings import SolverSettings, from_json
 from ambient_policy.training.checkpoint import declared_step, load_policy, load_settings
 from ambient_policy.training.loop import check_device
-from assemble import checkpoint_of, worlds_of
 from compose import register
+from finding import checkpoint_of
+from fitting import worlds_of
 
 # of an evaluation's folder
 VIDEOS = "videos"

@@ -30,8 +30,9 @@ from ambient_policy.seeding import generator
 from ambient_policy.settings import Tables
 from ambient_policy.training.distributed import ALONE, check_shares
 from ambient_policy.training.loop import begin, train
-from assemble import Parts, build_mixture, build_sampler
+from assemble import Parts
 from inventing import invent_sampler
+from mixing import build_mixture, build_sampler
 
 # mixtures to draw from [episodes], draws in a batch, and batches timed at once
 SIZES, DRAWS, DRAWN = (5_050, 1_000_000), 65_536, 8

@@ -15,8 +15,9 @@ from ambient_policy.seeding import generator
 from ambient_policy.settings import to_json
 from ambient_policy.tracking import read_rows
 from ambient_policy.training.checkpoint import load_policy
-from assemble import Parts, declared_checkpoint
+from assemble import Parts
 from contributing import Contributions, contributions
+from finding import declared_checkpoint
 from runs import CompareSettings, Run
 
 

@@ -13,17 +13,18 @@ from rich.console import Console
 
 from ambient_datasets.store import Store
 from ambient_policy.errors import SettingsError, unknown
-from ambient_policy.settings import NormalizerSettings, SourceSettings, Tables
-from assemble import open_source
+from ambient_policy.settings import SourceSettings, Tables
 from compose import compose, register, run
+from data_config import DataConfig
+from mixing import open_source
 from overview import overview
 from picturing import picture
 from saving import check_picture, write_picture
 
 
 @dataclass
-class PlotSettings:
-    """Which store, which of its episodes, and where to."""
+class PlotSettings(DataConfig):
+    """Which store, which of its episodes, and where to; of a data config only the sources count."""
 
     # folder of a store of ours; else `source` of a data config
     path: str | None = None
@@ -32,10 +33,6 @@ class PlotSettings:
     out: str = "???"
     # numbers of the episodes drawn over time; none: three, evenly spread
     episodes: list[int] = field(default_factory=list)
-    # of a data config; only the sources are read
-    sources: dict[str, SourceSettings] = field(default_factory=dict)
-    normalizer: NormalizerSettings = field(default_factory=NormalizerSettings)
-    cameras: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if (self.path is None) == (self.source is None):
@@ -53,9 +50,10 @@ def open_asked(settings: PlotSettings) -> Store:
     """The store at the path, or of the source; its numbers stay on disk, however many they are."""
     if settings.source is None:
         return open_source("shown", SourceSettings(path=str(settings.path)), Tables.disk)
-    if settings.source not in settings.sources:
-        raise unknown("source", settings.source, settings.sources)
-    return open_source(settings.source, settings.sources[settings.source], Tables.disk)
+    sources = settings.all_sources()
+    if settings.source not in sources:
+        raise unknown("source", settings.source, sources)
+    return open_source(settings.source, sources[settings.source], Tables.disk)
 
 
 def main(overrides: Sequence[str]) -> None:

@@ -21,8 +21,9 @@ from ambient_policy.policy import Policy
 from ambient_policy.seeding import generator, torch_generator
 from ambient_policy.settings import from_json
 from ambient_policy.training.checkpoint import load_policy, load_settings
-from assemble import Parts, build, declared_checkpoint
+from assemble import Parts, build
 from compose import compose, register, run
+from finding import declared_checkpoint
 
 
 @dataclass

@@ -15,8 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ambient_policy.errors import AmbientPolicyError, SettingsError
 from ambient_policy.settings import RunSettings
 from ambient_policy.training.checkpoint import steps_saved
-from assemble import Parts, refuse_other
+from assemble import Parts
 from compose import register
+from finding import refuse_other
 
 TRAIN = Path(__file__).with_name("train.py")
 # of a log [bytes]

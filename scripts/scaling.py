@@ -20,10 +20,10 @@ import torch
 from ambient_policy.ambient.sampler import Sampler
 from ambient_policy.errors import SettingsError
 from ambient_policy.settings import RunSettings, SourceSettings, Tables, Trust
-from assemble import build_mixture, build_sampler
 from compose import compose
 from inventing import invent_many, invent_replay, invent_sampler
 from measuring import DRAWN, DRAWS, SIZES, Measured, seconds
+from mixing import build_mixture, build_sampler
 
 SCRIPTS = Path(__file__).resolve().parent
 HOST = torch.device("cpu")

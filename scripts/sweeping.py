@@ -15,9 +15,10 @@ from hydra.errors import HydraException
 from ambient_policy.errors import SettingsError
 from ambient_policy.settings import RunSettings
 from ambient_policy.training.loop import check_device
-from assemble import build, declared_checkpoint, refuse_other
+from assemble import build
 from compose import CONFIGS, compose
 from evaluating import EvaluateSettings
+from finding import declared_checkpoint, refuse_other
 from jobs import Job
 
 # hydra/launcher -> the distribution it comes with, and the extra that has it

@@ -17,8 +17,9 @@ from ambient_policy.settings import RunSettings, to_json
 from ambient_policy.tracking import Tracker
 from ambient_policy.training.distributed import World, join
 from ambient_policy.training.loop import begin, train
-from assemble import build, initial_policy, refuse_other
+from assemble import build, initial_policy
 from compose import compose, run
+from finding import refuse_other
 from showing import describe, show
 
 

@@ -17,7 +17,8 @@ from ambient_datasets.store import open_store
 from ambient_policy.errors import SettingsError
 from ambient_policy.evaluation.records import read_episodes
 from ambient_policy.training.checkpoint import load_policy
-from assemble import build, declared_checkpoint
+from assemble import build
+from finding import declared_checkpoint
 from tests.scripts.tiny import TINY, tiny_encoder
 
 SIZE = 32

@@ -5,9 +5,10 @@ import pytest
 import annotate  # noqa: F401  these register their settings
 import convert  # noqa: F401
 import evaluate  # noqa: F401
+import plot  # noqa: F401
 from ambient_policy.errors import SettingsError
 from ambient_policy.settings import EncoderSettings, Trust
-from compose import compose
+from compose import CONFIGS, compose
 
 CAMERA = "experiment=maze_camera"
 LIFT = ("recipe=robosuite_lift", "path=x", "out=y")
@@ -60,7 +61,7 @@ def test_half_lists_mappings_and_quotes_are_refused(override: str) -> None:
         ("train", "observations.low=[0]"),
         ("train", "cameras.front=x"),
         ("evaluate", "cameras.front=x"),
-        ("annotate", "task.kwargs.layout=x"),
+        ("annotate", "observations.a=x"),
         ("convert", "network.encoders.top.layers=[8]"),
         ("convert", "observations.a=x"),
         ("convert", "+sources.a={path: x}"),
@@ -76,3 +77,11 @@ def test_where_it_has_them_they_need_no_plus() -> None:
     cameras = compose("convert", [*LIFT, "cameras.front=a", "cameras={side: b}"]).cameras
     assert cameras == {"front": "a", "side": "b"}
     assert compose("train", ["task.kwargs.colour=red"]).task.kwargs["colour"] == "red"
+
+
+@pytest.mark.parametrize("config", ["annotate", "plot"])
+@pytest.mark.parametrize("data", sorted(path.stem for path in (CONFIGS / "data").glob("*.yaml")))
+def test_every_data_config_can_be_annotated_and_plotted(config: str, data: str) -> None:
+    settings = compose(config, [f"data={data}", "source=x", *(["out=x.png"] * (config == "plot"))])
+    trained = compose("train", [f"data={data}", "arm=as_is"])
+    assert list(settings.all_sources()) == list(trained.sources)

@@ -17,8 +17,9 @@ from ambient_policy.settings import RunSettings
 from ambient_policy.tracking import read_rows
 from ambient_policy.training.checkpoint import folder_of, load_policy, restore, steps_saved
 from ambient_policy.training.loop import begin
-from assemble import build, declared_checkpoint, initial_policy
+from assemble import build, initial_policy
 from compose import compose
+from finding import declared_checkpoint
 
 KILLS, MOST_WRITES = 24, 4  # lives, and checkpoints begun in one life
 STEPS, EVERY = 240, 2

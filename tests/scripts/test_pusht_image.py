@@ -12,8 +12,9 @@ import evaluate
 import train
 from ambient_policy.evaluation.records import read_episodes
 from ambient_policy.training.checkpoint import load_policy
-from assemble import Parts, build, declared_checkpoint
+from assemble import Parts, build
 from compose import compose
+from finding import declared_checkpoint
 from tests.scripts.tiny import TINY, tiny_encoder
 
 LENGTHS = (12, 9)

@@ -13,7 +13,7 @@ from ambient_datasets.formats import open_any
 from ambient_datasets.store import Attributes
 from ambient_policy.errors import SettingsError
 from ambient_policy.settings import Tables
-from assemble import build_mixture, build_sampler
+from mixing import build_mixture, build_sampler
 
 
 def test_a_mixture_of_many_stores_opens_and_draws(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 import train
 from ambient_policy.errors import CheckpointError, SettingsError
-from assemble import declared_checkpoint
 from evaluating import EvaluateSettings, step_asked
+from finding import declared_checkpoint
 
 VALIDATED = [
     "arm=ambient",

@@ -1,0 +1,54 @@
+"""Runs on disk: their checkpoints, and whether a folder holds this very run."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from ambient_policy.errors import SettingsError
+from ambient_policy.settings import (
+    RunSettings,
+    from_json,
+)
+from ambient_policy.training.checkpoint import (
+    declared_step,
+    folder_of,
+    load_settings,
+    steps_saved,
+)
+
+
+def checkpoint_of(run: Path, step: int | None = None) -> Path:
+    """The folder of a run's checkpoint at a step (default: its last)."""
+    saved = steps_saved(run / "checkpoints")
+    if not saved or (step is not None and step not in saved):
+        wanted = "no checkpoint" if step is None else f"no checkpoint of step {step}"
+        remedy = f"Name one of {saved}" if saved else "Train it first: scripts/train.py"
+        raise SettingsError(f"{run} has {wanted}. {remedy}.")
+    return folder_of(run / "checkpoints", saved[-1] if step is None else step)
+
+
+def declared_checkpoint(run: Path) -> Path:
+    """The run's checkpoint that was declared before training (training.declared)."""
+    settings = from_json(load_settings(checkpoint_of(run)))
+    return checkpoint_of(run, declared_step(run / "checkpoints", settings))
+
+
+def refuse_other(folder: Path, settings: RunSettings) -> bool:
+    """Whether the folder holds this very run already, whichever ``tables`` it was begun with.
+
+    Raises:
+        SettingsError: when it holds a run with other settings.
+    """
+    path = folder / "settings.json"
+    if not path.exists():
+        return False
+    try:
+        written = from_json(json.loads(path.read_text()))
+    except ValueError as error:
+        raise SettingsError(f"{path} cannot be read ({error}); delete {folder}.") from error
+    if replace(written, tables=settings.tables) != settings:  # both give the same batches
+        raise SettingsError(
+            f"{folder} holds a run with other settings (see {path}). Give this run another label= "
+            "or root=, or delete that folder."
+        )
+    return True
