@@ -26,7 +26,8 @@ def told_if_full(path: Path) -> Iterator[None]:
     except OSError as error:
         raise CheckpointError(
             f"{path} could not be written: {error}. What was there before is untouched; free disk "
-            "space there and start again: finished work is not repeated."
+            "space there, or give a place that can be written, and start again: finished work is "
+            "not repeated."
         ) from error
 
 
@@ -133,6 +134,19 @@ def made_whole(path: Path) -> Iterator[Path]:
                 made.rename(path)
             finally:
                 shutil.rmtree(workshop, ignore_errors=True)
+
+
+def refuse_inside(out: Path, source: Path) -> None:
+    """Refuse to write into what is read.
+
+    Raises:
+        SettingsError: if ``out`` is ``source`` or lies in it.
+    """
+    place = source.resolve()
+    if place in (out.resolve(), *out.resolve().parents):
+        raise SettingsError(
+            f"out = {out} lies in {source}, which is only read. Give a place outside of it."
+        )
 
 
 def _refuse_existing(path: Path) -> None:

@@ -98,7 +98,7 @@ def _check_names(config: DictConfig, groups: set[str], overrides: Sequence[str])
         invented = name.startswith(free) or override.startswith(objects) or ".attributes." in name
         if name not in known and not invented:
             parent = name.rpartition(".")[0]
-            while parent and parent not in known:
+            while parent and not any(key.startswith(f"{parent}.") for key in known):
                 parent = parent.rpartition(".")[0]
             siblings = [k for k in known if k.rpartition(".")[0] == parent]
             close = difflib.get_close_matches(name, known, n=1)

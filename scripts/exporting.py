@@ -11,6 +11,7 @@ from ambient_policy.card import Evaluated, write_card
 from ambient_policy.errors import CheckpointError, SettingsError
 from ambient_policy.evaluation.comparison import compare
 from ambient_policy.evaluation.records import read_episodes
+from ambient_policy.files import refuse_inside
 from ambient_policy.pretrained import Pretrained, save_pretrained
 from ambient_policy.training.checkpoint import declared_step
 from compose import register
@@ -89,6 +90,7 @@ def export_store(settings: ExportSettings, console: Console) -> None:
 def export_run(settings: ExportSettings, console: Console) -> None:
     """Write the policy of a run with its model card."""
     run = Path(str(settings.run))
+    refuse_inside(Path(settings.out), run)
     pretrained = find(EvaluateSettings(run=str(run), checkpoint=settings.checkpoint))
     found = find_evaluation(run, pretrained)
     license = settings.license or "unknown"

@@ -57,8 +57,8 @@ def _read(file: str, source: str, episodes: int) -> Thresholds:
         table = np.loadtxt(file, delimiter=",", ndmin=2)
     except (OSError, ValueError) as error:
         raise SettingsError(
-            f"table = {file} cannot be read: {error}. Write one line 'sigma_min,sigma_max' per "
-            "episode."
+            f"table = {file} cannot be read: {str(error).rstrip('.')}. Write one line per episode "
+            "and no heading: sigma_min, a comma, sigma_max."
         ) from error
     if table.shape != (episodes, 2):
         raise SettingsError(

@@ -13,7 +13,7 @@ from ambient_datasets.episodes import StoredEpisodes, open_episodes
 from ambient_datasets.keys import Keys
 from ambient_datasets.records import Attributes, Episode
 from ambient_policy.errors import SettingsError, unknown
-from ambient_policy.files import made_whole
+from ambient_policy.files import made_whole, refuse_inside
 
 FORMATS = ("diffusion_policy", "lerobot")
 
@@ -137,10 +137,12 @@ def export(
         progress: show a bar.
 
     Raises:
-        SettingsError: for settings that do not fit the store, or an ``out`` that is there.
+        SettingsError: for settings that do not fit the store, or an ``out`` that is there or lies
+            in the store.
         DataError: naming file, key and episode of what cannot be read. Nothing lies at ``out``.
         CheckpointError: when the disk refuses.
     """
+    refuse_inside(Path(out), Path(store))
     source = open_episodes(store)
     keys = target.keys(source, observations or {}, cameras or {})
     with made_whole(Path(out)) as made:

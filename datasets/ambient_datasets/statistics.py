@@ -1,14 +1,16 @@
-"""Statistics of columns that merge exactly: of parts taken apart, the same as of the whole.
+"""Statistics of columns that merge exactly: parts in any order make the same.
 
-Mean and squared deviations merge by Chan, Golub, LeVeque 1979 ("Updating formulae and a pairwise
-algorithm for computing sample variances"); quantiles by adding the counts of a histogram
+Sums and sums of squares are fractions, which add without rounding (those of a block are computed
+around its own mean, in float64); quantiles merge by adding the counts of a histogram
 (``sketch.py``). Averaging the quantiles of parts would be wrong: those of {0, 0, 0} and {1} average
 to medians of 0.5.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -22,6 +24,8 @@ from ambient_policy.errors import DataError
 from ambient_policy.files import make_once
 
 Vector = NDArray[np.float64]
+Fractions = tuple[Fraction, ...]
+SUMS = "totals", "squares"
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,16 +34,16 @@ class Statistics:
 
     Attributes:
         count: n.
-        mean: (D,); 0 where n is 0.
-        square: (D,) sum of the squared deviations from the mean.
+        totals: (D,) sums of the numbers.
+        squares: (D,) sums of their squares.
         low, high: (D,) float32, exact; inf and -inf where n is 0.
         sketch: of the values, for quantiles; None where nobody will ask for them. It is nearly
             all of the memory: megabytes where the numbers are many, and the rest is bytes.
     """
 
     count: int
-    mean: Vector
-    square: Vector
+    totals: Fractions
+    squares: Fractions
     low: NDArray[np.float32]
     high: NDArray[np.float32]
     sketch: Sketch | None
@@ -47,7 +51,7 @@ class Statistics:
     @classmethod
     def empty(cls, columns: int, *, sketch: bool = True) -> "Statistics":
         """Of no numbers: merging it changes nothing."""
-        nothing, infinite = np.zeros(columns), np.full(columns, np.inf, np.float32)
+        nothing, infinite = (Fraction(0),) * columns, np.full(columns, np.inf, np.float32)
         counted = Sketch.of(np.empty((0, columns), np.float32)) if sketch else None
         return cls(0, nothing, nothing, infinite, -infinite, counted)
 
@@ -67,9 +71,11 @@ class Statistics:
             return cls.empty(values.shape[1], sketch=sketch)
         low, high = values.min(axis=0), values.max(axis=0)
         mean = values.mean(axis=0, dtype=np.float64)
-        square = ((values - mean) ** 2).sum(axis=0)
-        counted = Sketch.of(values) if sketch else None
-        return cls(len(values), mean, square, low, high, counted)
+        around = ((values - mean) ** 2).sum(axis=0)
+        means, n = [Fraction(m) for m in mean.tolist()], len(values)
+        totals = tuple(n * m for m in means)
+        squares = tuple(Fraction(a) + n * m**2 for a, m in zip(around.tolist(), means, strict=True))
+        return cls(n, totals, squares, low, high, Sketch.of(values) if sketch else None)
 
     @classmethod
     def of_blocks(
@@ -80,13 +86,10 @@ class Statistics:
 
     def merge(self, other: "Statistics") -> "Statistics":
         """Of the numbers of both; with a sketch if both have one."""
-        count = self.count + other.count
-        share = other.count / max(1, count)
-        apart = other.mean - self.mean
         return Statistics(
-            count,
-            self.mean + share * apart,
-            self.square + other.square + apart**2 * self.count * share,
+            self.count + other.count,
+            tuple(map(add, self.totals, other.totals)),
+            tuple(map(add, self.squares, other.squares)),
             np.minimum(self.low, other.low),
             np.maximum(self.high, other.high),
             self.sketch.merge(other.sketch) if self.sketch and other.sketch else None,
@@ -95,9 +98,20 @@ class Statistics:
     def take(self, columns: Sequence[int]) -> "Statistics":
         """Of some of the columns, in the order given."""
         taken = list(columns)
-        moments = self.mean[taken], self.square[taken]
+        totals, squares = (tuple(of[i] for i in taken) for of in (self.totals, self.squares))
         sketch = self.sketch.take(taken) if self.sketch else None
-        return Statistics(self.count, *moments, self.low[taken], self.high[taken], sketch)
+        return Statistics(self.count, totals, squares, self.low[taken], self.high[taken], sketch)
+
+    @property
+    def mean(self) -> Vector:
+        """(D,); 0 of no numbers."""
+        return np.array([float(total / max(1, self.count)) for total in self.totals])
+
+    @property
+    def square(self) -> Vector:
+        """(D,) sum of the squared deviations from the mean."""
+        sums = zip(self.totals, self.squares, strict=True)
+        return np.array([float(s - t**2 / max(1, self.count)) for t, s in sums])
 
     @property
     def deviation(self) -> Vector:
@@ -142,7 +156,7 @@ def table_statistics(table: Table, *, sketch: bool = True) -> Statistics:
     """Of a table; those of one on disk are kept beside its unpacked file."""
     if not isinstance(table, DiskTable) or table.rows < table.unpacked.shape[0]:
         return _count(table, sketch)
-    suffix = ".statistics.npz" if sketch else ".moments.npz"
+    suffix = ".counts.npz" if sketch else ".sums.npz"
     file = table.unpacked.file.with_suffix(suffix)
     make_once(file, lambda partial: _write(partial, _count(table, sketch)))
     return _read(file)
@@ -155,10 +169,11 @@ def _count(table: Table, sketch: bool) -> Statistics:
 
 
 def _write(file: Path, counted: Statistics) -> None:
-    numbers = {name: getattr(counted, name) for name in ("count", "mean", "square", "low", "high")}
+    numbers = {name: getattr(counted, name) for name in ("count", "low", "high")}
+    sums = {name: np.array([str(f) for f in getattr(counted, name)]) for name in SUMS}
     sketch = {} if counted.sketch is None else vars(counted.sketch)
     with file.open("wb") as target:
-        np.savez(target, allow_pickle=False, **numbers, **sketch)
+        np.savez(target, allow_pickle=False, **numbers, **sums, **sketch)
 
 
 def _read(file: Path) -> Statistics:
@@ -166,9 +181,10 @@ def _read(file: Path) -> Statistics:
         with np.load(file, allow_pickle=False) as found:
             values: dict[str, Any] = dict(found)
         parts = [values.pop(name) for name in ("keys", "counts") if name in values]
-        sketch = Sketch(*parts) if parts else None
-        return Statistics(**{**values, "count": int(values["count"])}, sketch=sketch)
-    except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
+        totals, squares = (tuple(map(Fraction, values.pop(name).tolist())) for name in SUMS)
+        count, sketch = int(values.pop("count")), Sketch(*parts) if parts else None
+        return Statistics(count, totals, squares, **values, sketch=sketch)
+    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError, BadZipFile) as error:
         raise DataError(
             f"{file}: cannot be read ({error}): somebody has changed this file. Delete it, and it "
             "is made anew."

@@ -212,7 +212,7 @@ def test_the_only_part_of_a_whole_is_not_copied() -> None:
     assert np.shares_memory(joined.whole(), values)
 
 
-@pytest.mark.parametrize(("sketch", "kept"), [(True, "statistics.npz"), (False, "moments.npz")])
+@pytest.mark.parametrize(("sketch", "kept"), [(True, "counts.npz"), (False, "sums.npz")])
 def test_statistics_of_a_table_are_those_of_its_numbers_and_kept_for_disk(
     pair: tuple[Store, Store],
     cache: Path,

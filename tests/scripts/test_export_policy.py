@@ -211,7 +211,7 @@ def test_damage_is_told_with_file_and_place(policy: Path, damage: str) -> None:
         (["cameras={a: b}"], "cameras: of no use to a run"),
         (["checkpoint=3"], r"no checkpoint of step 3. Name one of \[2, 4\]"),
         (["run=nowhere"], "nowhere has no checkpoint. Train it first"),
-        (["out=${run}"], "something lies here already"),
+        (["out=${run}"], "lies in .*, which is only read"),
     ],
 )
 def test_what_is_not_understood_is_refused(

@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -22,11 +24,11 @@ from ambient_datasets.conversion.shards import Origin, Told, fill_in_parts
 from ambient_datasets.conversion.workers import Jobs, check_workers
 from ambient_datasets.demonstrations import Demonstrations
 from ambient_datasets.formats import open_demonstrations
-from ambient_datasets.layout import find_cameras, read_attributes
+from ambient_datasets.layout import find_cameras, read_attributes, read_ends, read_instructions
 from ambient_datasets.reading import open_group
 from ambient_datasets.store import JSON, Appender, Attributes, Episode, create_store, update_extra
 from ambient_policy.errors import DataError, SettingsError
-from ambient_policy.files import held_alone
+from ambient_policy.files import held_alone, refuse_inside, told_if_full
 
 # entry of the store's attribute extra: the episodes that were not asked for
 LEFT_OUT = "left_out"
@@ -112,6 +114,7 @@ def convert(
     """
     out = Path(out)
     check_workers(workers)
+    _check_place(out, Path(path))
     reader = open_demonstrations(kind, path, recipe)
     source = follow(Path(path), reader, recipe)
     chosen = _choose(len(source), max_episodes, leave_out)
@@ -132,26 +135,38 @@ def convert(
         return _report(out, source, len({*leave_out}), _left(reader, recipe))
 
 
+def _check_place(out: Path, path: Path) -> None:
+    refuse_inside(out, path)
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out}: a file lies here, and a store is a folder. Give another out.")
+
+
 def _begin(out: Path, source: Demonstrations, first: int, extra: dict[str, JSON]) -> None:
     """An empty store; a request that the first episode cannot answer is refused before."""
     _read_episode(source, first, 0, out)
     attributes = source.attributes
     described = replace(attributes, extra={**attributes.extra, **extra})
-    create_store(out, described, dict(source.cameras))
+    with told_if_full(out):
+        create_store(out, described, dict(source.cameras))
 
 
 def _go_on(
     out: Path, source: Demonstrations, chosen: list[int], extra: dict[str, JSON]
 ) -> list[int]:
     """The numbers of the episodes that the store lacks, which begins as is asked for now."""
-    held = Appender(out).episodes
     _check_same(out, source, extra)
-    _check_order(out, held, chosen, _choose(len(source), None, _left_out(out)))
+    held, _ = _stored(out)
+    _check_order(out, len(held), chosen, _choose(len(source), None, _left_out(out)))
+    left = chosen[len(held) :]
+    if left:
+        Appender(out)  # refuses an annotated store, and clears what a kill left
     update_extra(out, **{LEFT_OUT: extra[LEFT_OUT]})
-    return chosen[held:]
+    return left
 
 
 def _append(out: Path, source: Demonstrations, episodes: Sequence[int], told: Told) -> None:
+    if not episodes:
+        return  # a complete store may be annotated, and then takes no appender
     appender = Appender(out)
     for i in episodes:
         appender.append(_read_episode(source, i, appender.episodes, out))
@@ -159,16 +174,16 @@ def _append(out: Path, source: Demonstrations, episodes: Sequence[int], told: To
 
 
 def _report(out: Path, source: Demonstrations, named: int, left: tuple[str, ...]) -> Conversion:
-    stored = Appender(out)
+    ends, texts = _stored(out)
     return Conversion(
         out,
-        stored.episodes,
-        stored.rows,
+        len(ends),
+        int(ends[-1]),
         len(source),
         named,
         source.attributes,
         tuple(source.cameras),
-        stored.instructions,
+        texts,
         left,
     )
 
@@ -218,6 +233,14 @@ def _read(out: Path) -> tuple[Attributes, dict[str, tuple[int, ...]]]:
         attributes, _ = read_attributes(group, out)
         cameras = {n: array.shape[1:] for n, array in find_cameras(group, out).items()}
     return attributes, cameras
+
+
+def _stored(out: Path) -> tuple[NDArray[np.int64], int]:
+    """The ends (E,) of the episodes in a store, and how many instructions it has."""
+    with open_group(out) as group:
+        ends, _ = read_ends(group, out)
+        _, texts = read_instructions(group, out, len(ends))
+    return ends, len(texts)
 
 
 def _left_out(out: Path) -> list[int]:

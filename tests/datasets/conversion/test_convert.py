@@ -14,7 +14,7 @@ import pytest
 
 from ambient_datasets.conversion.convert import Conversion, convert
 from ambient_datasets.conversion.recipe import Recipe
-from ambient_datasets.store import create_store, open_store
+from ambient_datasets.store import Annotation, annotate_store, create_store, open_store
 from ambient_policy.errors import AmbientPolicyError, DataError, SettingsError
 from ambient_policy.files import held_alone
 from tests.datasets.stores import write_v2
@@ -217,3 +217,27 @@ def test_what_makes_no_sense_writes_nothing(source: Path, changes: Any, text: st
     with pytest.raises(AmbientPolicyError, match=text):
         run(source, **changes)
     assert not (source.parent / "out.zarr").exists()
+
+
+def test_out_is_a_folder_of_its_own(source: Path, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine")
+    for out, text in (
+        (source / "inside.zarr", "lies in .*, which is only read"),
+        (source, "lies in .*, which is only read"),
+        (file, "a file lies here, and a store is a folder"),
+        (Path("/proc/nowhere/out.zarr"), "could not be written"),
+    ):
+        with pytest.raises(AmbientPolicyError, match=text):
+            convert(source, "diffusion_policy", out, ask())
+    assert file.read_text() == "mine" and not (source / "inside.zarr").exists()
+
+
+def test_a_complete_store_may_be_annotated_and_asked_for_again(source: Path) -> None:
+    out = source.parent / "out.zarr"
+    kept = convert(source, "diffusion_policy", out, ask(), max_episodes=2).kept
+    annotate_store(out, Annotation(np.zeros(kept), np.ones(kept), "of a normaliser"))
+    again = convert(source, "diffusion_policy", out, ask(), max_episodes=2)
+    assert again.kept == kept and open_store(out).annotation is not None
+    with pytest.raises(DataError, match="annotated, and a new episode"):
+        convert(source, "diffusion_policy", out, ask())
