@@ -1,6 +1,7 @@
 """A trained policy as a folder that can be given away, without pickle.
 
-    config.json         format, version, step, the PolicySpec and the settings it was trained with
+    config.json         format, version, step, the PolicySpec, the settings it was trained with, and
+                        the SHA-256 of the weights' file
     model.safetensors   the averaged weights
     README.md           the model card
 
@@ -8,6 +9,7 @@ JSON has no infinity: in config.json it is the text "Infinity" (or "-Infinity", 
 parser reads; here it is read back as the number.
 """
 
+import hashlib
 import json
 import math
 from dataclasses import dataclass
@@ -27,7 +29,7 @@ from ambient_policy.spec import PolicySpec
 
 FORMAT = 1
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
-LIBRARY = "ambient-policy"
+LIBRARY, DIGEST = "ambient-policy", "weights_sha256"
 # numbers that JSON has not, by the text they are written as
 NUMBERS = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
 
@@ -73,13 +75,15 @@ def save_pretrained(folder: Path, pretrained: Pretrained, card: str) -> None:
         "policy": pretrained.policy.spec.to_json(),
         "settings": to_json(pretrained.settings),
     }
-    text = json.dumps(_told(record), indent=1, ensure_ascii=False, allow_nan=False)
+    told = _told(record)
     with made_whole(folder) as made:
         made.mkdir()
-        (made / CONFIG).write_text(f"{text}\n", encoding="utf-8")
-        (made / CARD).write_text(card, encoding="utf-8")
         weights = {name: t.contiguous() for name, t in pretrained.policy.state_dict().items()}
         save_file(weights, made / WEIGHTS, metadata={"format": "pt"})
+        told[DIGEST] = _digest(made / WEIGHTS)
+        text = json.dumps(told, indent=1, ensure_ascii=False, allow_nan=False)
+        (made / CONFIG).write_text(f"{text}\n", encoding="utf-8")
+        (made / CARD).write_text(card, encoding="utf-8")
 
 
 def open_pretrained(folder: Path) -> Pretrained:
@@ -106,7 +110,7 @@ def open_pretrained(folder: Path) -> Pretrained:
         settings = from_json(record["settings"])
     except (KeyError, TypeError, SettingsError) as error:
         raise _fault(path, "settings", f"{error}") from error
-    _load_weights(policy, folder / WEIGHTS)
+    _load_weights(policy, folder / WEIGHTS, record.get(DIGEST))
     return Pretrained(policy.eval(), settings, step)
 
 
@@ -129,10 +133,17 @@ def _read(path: Path) -> dict[str, Any]:
     return restored
 
 
-def _load_weights(policy: Policy, path: Path) -> None:
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _load_weights(policy: Policy, path: Path, digest: object) -> None:
     try:
+        if _digest(path) != digest:
+            raise ValueError(f"its SHA-256 is not the one told there ({digest!r:.80})")
         policy.load_state_dict(load_file(path))
-    except (OSError, SafetensorError, RuntimeError) as error:
+    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
         raise CheckpointError(
             f"{path}: cannot be read as the weights of the policy that {CONFIG} beside it "
             f"describes: {error}. Fetch both again, or export the run again (scripts/export.py)."

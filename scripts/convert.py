@@ -15,6 +15,7 @@ from ambient_datasets.conversion.convert import convert
 from ambient_datasets.conversion.recipe import Recipe
 from ambient_datasets.conversion.resample import Resample
 from ambient_datasets.conversion.workers import Jobs
+from ambient_policy.errors import SettingsError
 from compose import compose, register, run
 
 
@@ -66,6 +67,8 @@ register("convert_settings", ConvertSettings)
 
 def main(overrides: Sequence[str]) -> None:
     """Compose, convert, tell."""
+    if {"openx", "recipe"} <= {word.split("=")[0] for word in overrides}:
+        raise SettingsError("openx= and recipe= both say what a source's numbers are: give one.")
     settings: ConvertSettings = compose("convert", overrides)
     recipe = Recipe(**{item.name: getattr(settings, item.name) for item in fields(Recipe)})
     places = settings.path, settings.format, settings.out

@@ -3,7 +3,7 @@
 import pytest
 
 import annotate  # noqa: F401  these register their settings
-import convert  # noqa: F401
+import convert
 import evaluate  # noqa: F401
 import plot  # noqa: F401
 from ambient_policy.errors import SettingsError
@@ -85,3 +85,8 @@ def test_every_data_config_can_be_annotated_and_plotted(config: str, data: str) 
     settings = compose(config, [f"data={data}", "source=x", *(["out=x.png"] * (config == "plot"))])
     trained = compose("train", [f"data={data}", "arm=as_is"])
     assert list(settings.all_sources()) == list(trained.sources)
+
+
+def test_a_conversion_follows_one_description_of_its_source() -> None:
+    with pytest.raises(SettingsError, match=r"openx= and recipe= both say"):
+        convert.main([*LIFT, "openx=bridge_dataset"])

@@ -167,6 +167,12 @@ def change(folder: Path, /, **changes: Any) -> None:
     (folder / "config.json").write_text(json.dumps(record))
 
 
+def flip_a_bit(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
 DAMAGES: dict[str, tuple[Any, str]] = {
     "no json": (lambda p: (p / "config.json").write_text("{"), "config.json: cannot be read"),
     "other": (lambda p: change(p, library="diffusers"), "config.json: 'library': 'diffusers'"),
@@ -188,6 +194,10 @@ DAMAGES: dict[str, tuple[Any, str]] = {
     "weights": (
         lambda p: (p / "model.safetensors").write_bytes(b"\0" * 99),
         "model.safetensors: cannot be read as the weights",
+    ),
+    "bit": (
+        lambda p: flip_a_bit(p / "model.safetensors"),
+        "its SHA-256 is not the one told",
     ),
     "lost": (
         lambda p: (p / "model.safetensors").unlink(),
