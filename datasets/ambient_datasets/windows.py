@@ -62,10 +62,9 @@ class Windows:
         Returns:
             A batch on the device. ``kept_noise`` belongs to (source, episode, time step, own
             action dimension): overlapping windows share it, whatever else is in the mixture; in
-            dimensions that the source lacks it is 0. Steps beyond the end of
-            an episode repeat its last action but have noise of their own, for the ambient loss
-            needs it independent from entry to entry. It is zero where sigma_trust is 0, since
-            nothing multiplies it there.
+            dimensions that the source lacks it is 0. Steps beyond the end of an episode repeat its
+            last action but have noise of their own, for the ambient loss needs it independent from
+            entry to entry. It is zero where sigma_trust is 0, since nothing multiplies it there.
 
         Raises:
             DataError: if a window lies outside the mixture; of frames and tables on disk, what
