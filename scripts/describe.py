@@ -1,54 +1,5 @@
-"""What each source of a training contributes: ``python scripts/describe.py experiment=maze``.
+"""``ambient-policy describe`` from a checkout."""
 
-Takes train's settings. A table of episodes, windows, hours, probabilities and thresholds; with
-``out=sources.png`` also P(source | sigma) over the noise levels of training, those that the solver
-visits marked.
-"""
+from ambient_policy.cli import script
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-
-from rich.console import Console
-
-from ambient_policy.evaluation.figures import probabilities
-from ambient_policy.evaluation.tables import print_contributions
-from ambient_policy.settings import RunSettings
-from compose import compose, register, run
-from contributing import contributions
-from mixing import build_mixture, build_sampler
-from saving import check_picture, write_picture
-
-
-@dataclass
-class DescribeSettings(RunSettings):
-    """A training's settings, and where to draw its mixture."""
-
-    # of the figure: .png, .pdf or .svg; null = none
-    out: str | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.out is not None:
-            check_picture("out", self.out)
-
-
-register("describe_settings", DescribeSettings)
-
-
-def main(overrides: Sequence[str]) -> None:
-    """Compose, build, print, draw."""
-    settings: DescribeSettings = compose("describe", overrides)
-    mixture, _ = build_mixture(settings)
-    told = contributions(mixture, build_sampler(settings, mixture), settings.sources)
-    console = Console()
-    print_contributions(told.rows, console)
-    if settings.out is not None:
-        visited = [call.sigma for call in settings.solver.calls(settings.noise)]
-        figure = probabilities(told.chances, told.thresholds, visited)
-        write_picture(figure, Path(settings.out), dpi=144)
-        console.print(f"wrote {settings.out}", highlight=False, markup=False)
-
-
-if __name__ == "__main__":
-    run(main)
+script(__file__)

@@ -9,19 +9,8 @@ from pathlib import Path
 
 import pytest
 
-# Importing a script makes its settings known, as running it does.
-import annotate  # noqa: F401
-import benchmark  # noqa: F401
-import collect  # noqa: F401
-import compare  # noqa: F401
-import convert  # noqa: F401
-import describe  # noqa: F401
-import evaluate  # noqa: F401
-import export  # noqa: F401
-import plot  # noqa: F401
-import roughness  # noqa: F401
-from compose import compose
-from sweeping import check_launcher, combinations, split
+from ambient_policy.workflows.grid import check_launcher, combinations, split
+from ambient_policy.workflows.settings import compose
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -31,7 +20,7 @@ COMMANDS = sorted(
         line.split("#")[0].strip()
         for text in TEXT.values()
         for line in text.splitlines()
-        if line.startswith("python scripts/")
+        if line.startswith("ambient-policy ")
     }
 )
 

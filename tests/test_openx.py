@@ -16,8 +16,8 @@ from ambient_datasets.conversion.resample import METHODS
 from ambient_datasets.demonstrations import Request
 from ambient_datasets.formats.rlds import open_rlds
 from ambient_datasets.store import open_store
-from compose import compose
-from convert import ConvertSettings, main
+from ambient_policy.workflows.conversion import ConvertSettings, main
+from ambient_policy.workflows.settings import compose
 from tests.openx_sets import COMMANDS, PUBLISHED, STEPS, WORDS, published, write_set
 
 ROOT = Path(__file__).resolve().parent.parent

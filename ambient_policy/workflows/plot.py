@@ -1,0 +1,58 @@
+"""What is in a store, as one picture: ``python scripts/plot.py path=pusht.zarr out=pusht.png``.
+
+A few episodes over time beside histograms of all rows, episode lengths, instructions, frames. Of a
+data config's source (a diffusion_policy store that is read in place, say):
+``python scripts/plot.py data=pusht_human source=human out=pusht.png``.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+
+from ambient_datasets.store import Store
+from ambient_policy.errors import SettingsError, unknown
+from ambient_policy.settings import SourceSettings, Tables
+from ambient_policy.workflows.data_config import DataConfig
+from ambient_policy.workflows.mixing import open_source
+from ambient_policy.workflows.overview import overview
+from ambient_policy.workflows.picture import picture
+from ambient_policy.workflows.picture_file import check_picture, write_picture
+
+
+@dataclass
+class PlotSettings(DataConfig):
+    """Which store, which of its episodes, and where to; of a data config only the sources count."""
+
+    # folder of a store of ours; else `source` of a data config
+    path: str | None = None
+    source: str | None = None
+    # the picture: .png, .pdf or .svg
+    out: str = "???"
+    # numbers of the episodes drawn over time; none: three, evenly spread
+    episodes: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if (self.path is None) == (self.source is None):
+            raise SettingsError(
+                f"path = {self.path}, source = {self.source}: give the path of a store, or a data "
+                "config and one of its sources (data=pusht_human source=human)."
+            )
+        check_picture("out", self.out)
+
+
+def open_asked(settings: PlotSettings) -> Store:
+    """The store at the path, or of the source; its numbers stay on disk, however many they are."""
+    if settings.source is None:
+        return open_source("shown", SourceSettings(path=str(settings.path)), Tables.disk)
+    sources = settings.all_sources()
+    if settings.source not in sources:
+        raise unknown("source", settings.source, sources)
+    return open_source(settings.source, sources[settings.source], Tables.disk)
+
+
+def plot(settings: PlotSettings) -> None:
+    """Sum up, draw."""
+    figure = picture(overview(open_asked(settings), settings.episodes))
+    write_picture(figure, Path(settings.out), dpi=110)
+    Console(soft_wrap=True).print(f"wrote {settings.out}", highlight=False, markup=False)

@@ -1,0 +1,66 @@
+"""What a training says, and which of its checkpoints is taken."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ambient_policy.cli import perform
+from ambient_policy.errors import CheckpointError, SettingsError
+from ambient_policy.workflows.evaluation import EvaluateSettings, step_asked
+from ambient_policy.workflows.folders import declared_checkpoint
+
+VALIDATED = [
+    "arm=ambient",
+    "sources.trusted.held_out=0.3",
+    "training.validation={every: 1, windows: 8, bands: [0.5]}",
+    "training.checkpoint_every=1",
+    "training.declared=best",
+]
+
+
+def held_out_loss(step: int, run: Path) -> float:
+    record = json.loads((run / f"checkpoints/step-{step:07d}/state.json").read_text())
+    return float(record["held_out_loss"])
+
+
+def test_a_validated_training(
+    shared_maze: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    perform("train", [*shared_maze, *VALIDATED, f"root={tmp_path}"])
+    words, run = capsys.readouterr().out, tmp_path / "ambient" / "seed-0"
+    assert "trusted: 2 episodes (+1 held out), 40 windows" in words
+    assert "suboptimal: 5 episodes, 100 windows" in words
+    assert ", held out 0." in words
+    assert "samples/s;" in words
+    rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    losses = {row["step"]: row["validation/loss"] for row in rows}
+    assert losses == {step: held_out_loss(step, run) for step in (1, 2, 3, 4)}
+    assert all(0 < row["data_share"] < 1 and 0 < row["step_share"] < 1 for row in rows)
+    assert all(row["validation/action_error"] > 0 for row in rows)
+
+    worst = max(losses, key=lambda step: losses[step])
+    file = run / f"checkpoints/step-{worst:07d}/state.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "held_out_loss": 0.0}))
+    assert declared_checkpoint(run) == file.parent
+    assert step_asked(EvaluateSettings(run=str(run))) == worst
+    assert step_asked(EvaluateSettings(run=str(run), checkpoint=3)) == 3
+
+
+def test_an_unfinished_training_has_declared_nothing(
+    shared_maze: list[str], tmp_path: Path
+) -> None:
+    perform("train", [*shared_maze, *VALIDATED, f"root={tmp_path}"])
+    run = tmp_path / "ambient" / "seed-0"
+    (run / "checkpoints/step-0000004").rename(run / "checkpoints/.step-0000004.discarded")
+    with pytest.raises(CheckpointError, match=r"no best checkpoint yet.*Finish the training"):
+        step_asked(EvaluateSettings(run=str(run)))
+
+
+def test_validation_without_anything_held_out_leaves_no_trace(
+    shared_maze: list[str], tmp_path: Path
+) -> None:
+    nothing = [o for o in VALIDATED if "held_out" not in o]
+    with pytest.raises(SettingsError, match=r"no source holds episodes out"):
+        perform("train", [*shared_maze, *nothing, f"root={tmp_path}"])
+    assert not list(tmp_path.iterdir())
