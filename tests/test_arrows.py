@@ -1,4 +1,4 @@
-"""Who may import whom (DESIGN: workflows -> datasets, envs -> the method, never back), read with ast."""
+"""Who may import whom: workflows -> datasets, envs -> the method, never back (read with ast)."""
 
 import ast
 from collections.abc import Iterator

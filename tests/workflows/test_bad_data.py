@@ -14,6 +14,7 @@ import zarr
 from ambient_datasets.store import Annotation, annotate_store
 from ambient_policy.cli import perform
 from ambient_policy.errors import AmbientPolicyError, CheckpointError, DataError, SettingsError
+from ambient_policy.workflows import evaluation
 
 Snapshot = Callable[[], dict[str, bytes]]
 
