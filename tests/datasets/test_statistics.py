@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ambient_datasets.sketch import ABSOLUTE, RELATIVE, Sketch
@@ -20,7 +20,6 @@ numbers = st.one_of(
     st.sampled_from([0.0, -0.0, 1.0, -1.0, 2.0**-149, -(2.0**-130), 3.4e38]),
 )
 rows = st.lists(st.tuples(numbers, numbers), min_size=1, max_size=40)
-quick = settings(deadline=None, max_examples=80)
 
 
 def block(given: Any) -> Block:
@@ -45,7 +44,6 @@ def same_sketch(one: Sketch, other: Sketch) -> None:
 
 
 @given(rows, st.data())
-@quick
 def test_parts_merge_to_the_whole(given: Any, data: st.DataObject) -> None:
     whole = block(given)
     cuts = data.draw(st.lists(st.integers(0, len(whole)), max_size=4))
@@ -54,7 +52,6 @@ def test_parts_merge_to_the_whole(given: Any, data: st.DataObject) -> None:
 
 
 @given(rows, rows, rows)
-@quick
 def test_merging_is_associative(one: Any, two: Any, three: Any) -> None:
     a, b, c = (Statistics.of(block(given)) for given in (one, two, three))
     one_way, other_way = a.merge(b).merge(c), c.merge(b).merge(a)
@@ -65,7 +62,6 @@ def test_merging_is_associative(one: Any, two: Any, three: Any) -> None:
 
 
 @given(rows, rows, rows)
-@quick
 def test_sketches_merge_in_any_order(one: Any, two: Any, three: Any) -> None:
     whole = Sketch.of(np.concatenate([block(one), block(two), block(three)]))
     for order in permutations((one, two, three)):
@@ -73,7 +69,6 @@ def test_sketches_merge_in_any_order(one: Any, two: Any, three: Any) -> None:
 
 
 @given(rows, st.floats(0, 1))
-@quick
 def test_a_quantile_is_as_precise_as_is_said(given: Any, q: float) -> None:
     values = block(given)
     found = Statistics.of(values).quantile(q)
@@ -91,7 +86,6 @@ def allowed(largest: Any) -> Any:
 
 
 @given(rows, st.floats(0, 1))
-@quick
 def test_quantiles_of_mirrored_numbers_are_mirrored(given: Any, q: float) -> None:
     values = block(given)
     found, mirrored = Statistics.of(values).quantile(q), Statistics.of(-values).quantile(1 - q)
@@ -110,7 +104,6 @@ def test_symmetric_numbers_have_quantiles_around_zero(n: int) -> None:
 
 
 @given(rows)
-@quick
 def test_the_ends_of_quantiles_are_exact(given: Any) -> None:
     values, counted = block(given), Statistics.of(block(given))
     np.testing.assert_array_equal(counted.quantile(0), values.min(axis=0))

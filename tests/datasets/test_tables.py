@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import zarr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ambient_datasets import tables
@@ -185,7 +185,6 @@ def test_a_lost_chunk_of_diffusion_policy_is_told(tmp_path: Path, describe: Desc
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=5), st.data())
-@settings(deadline=None, max_examples=60)
 def test_joined_tables_are_their_parts_in_their_places(lengths: list[int], data: Any) -> None:
     width, parts, places = 4, [], []
     firsts = np.array([sum(lengths[:i]) for i in range(len(lengths))])

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ambient_datasets.mixture import Mixture
@@ -43,7 +43,6 @@ lengths = st.lists(st.integers(1, 9), min_size=1, max_size=4)
 
 
 @given(st.lists(lengths, min_size=1, max_size=3), st.integers(1, 4), st.integers(1, 7), st.data())
-@settings(deadline=None, max_examples=60)
 def test_gather_equals_a_slow_loop(
     sources: list[list[int]], obs: int, pred: int, data: st.DataObject
 ) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from diffusers import DDIMScheduler
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ambient_policy.diffusion.grid import Spacing, solver_grid
@@ -41,7 +41,6 @@ def test_log_snr_spacing_has_equal_ratios() -> None:
     np.testing.assert_allclose(sigma[1:] / sigma[:-1], (0.002 / 80) ** (1 / 9))
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.sampled_from(BY_SIGMA), st.integers(1, 100), st.sampled_from([LAW, EDM]))
 def test_a_grid_falls_from_the_top_of_the_law_and_stays_inside(
     spacing: Spacing, n: int, law: Law
