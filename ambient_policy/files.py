@@ -1,26 +1,31 @@
 """Files that appear whole or not at all, and JSON that any reader accepts."""
 
-import fcntl
 import glob
 import json
 import math
 import os
+import shlex
 import shutil
-import time
+import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from ambient_policy.errors import CheckpointError, SettingsError
 
 
 @contextmanager
-def told_if_full(path: Path) -> Iterator[None]:
-    """What the disk refuses, as an error that names the file and the remedy."""
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn what the disk refuses into an error that names the file and the remedy.
+
+    Raises:
+        CheckpointError: when the disk refuses.
+    """
     try:
         yield
     except OSError as error:
@@ -32,44 +37,47 @@ def told_if_full(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def held_alone(folder: Path, patience: float = 0.0) -> Iterator[None]:
+def lock_folder(folder: Path, patience: float = 0.0) -> Iterator[None]:
     """Keep other processes of this machine out of a folder; a kill sets it free.
 
     Args:
-        folder: which.
-        patience: how long another process may go on holding it before it is refused [s].
+        folder: the folder; the lock is its file ``.lock``, which names the process.
+        patience: how long another process may go on holding the lock before it is an error [s].
 
     Raises:
-        SettingsError: when another process holds it.
+        SettingsError: when another process holds the lock.
     """
-    with (folder / ".lock").open("w") as handle:
-        deadline = time.monotonic() + patience
-        while not _lock(handle):
-            if time.monotonic() >= deadline:
-                raise SettingsError(
-                    f"{folder} is being worked on by another process; wait for it, or stop it."
-                )
-            time.sleep(0.05)
+    lock = folder / ".lock"
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(FileLock(lock, timeout=patience, poll_interval=0.05))
+        except Timeout as error:
+            raise SettingsError(
+                f"{folder} is being worked on by another process{_holder(lock)}; wait for it, or "
+                "stop it."
+            ) from error
+        lock.write_text(f"process {os.getpid()}: {shlex.join(sys.orig_argv)}\n")
         yield
 
 
-def _lock(handle: IO[str]) -> bool:
+def _holder(lock: Path) -> str:
+    """The process that a lock file names, in parentheses; empty if the file names none."""
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        holder = lock.read_text().strip()
+    except OSError:
+        return ""
+    return f" ({holder})" if holder else ""
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path`` (same suffix), renamed to it when the block succeeds.
+def replace_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside ``path`` (same suffix); rename it if the block succeeds.
 
     Raises:
         CheckpointError: when the disk refuses.
     """
     partial = path.with_name(f".partial-{uuid.uuid4().hex}-{path.name}")
-    with told_if_full(path):
+    with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield partial
@@ -81,39 +89,38 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def make_once(path: Path, make: Callable[[Path], None]) -> None:
-    """Make a file unless it is there; processes that want it together wait for the one making it.
+    """Make a file unless it is there; processes that want it wait for the one that makes it.
 
     Args:
-        path: of the file. An empty ``.<name>.lock`` stays beside it.
-        make: writes the file to the temporary name it is given.
+        path: the file. An empty ``.<name>.lock`` stays beside it.
+        make: writes the file to a temporary name.
 
     Raises:
         CheckpointError: when the disk refuses.
     """
     if path.exists():
         return
-    with told_if_full(path):
+    with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.with_name(f".{path.name}.lock").open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)  # a kill sets it free
+        with FileLock(path.with_name(f".{path.name}.lock"), poll_interval=0.05):
             if not path.exists():
                 _remove_partials(path)
-                with written_whole(path) as partial:
+                with replace_file(path) as partial:
                     make(partial)
 
 
 def _remove_partials(path: Path) -> None:
-    """What killed processes left of a file that nobody is writing."""
+    """Remove what killed processes left of a file that nobody is writing."""
     for partial in path.parent.glob(f".partial-*-{glob.escape(path.name)}"):
         partial.unlink(missing_ok=True)
 
 
 @contextmanager
-def made_whole(path: Path) -> Iterator[Path]:
-    """A temporary name for a file or folder, renamed to ``path`` when the block succeeds.
+def create_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary name for a file or folder; rename it to ``path`` if the block succeeds.
 
-    It lies in a hidden folder beside ``path`` that goes when the block ends; what a kill left of
-    one is cleared by the next attempt.
+    The name lies in a hidden folder beside ``path`` that is removed when the block ends. The next
+    attempt clears what a killed process left of one.
 
     Raises:
         SettingsError: if something lies at ``path``, or another process is making it.
@@ -121,17 +128,17 @@ def made_whole(path: Path) -> Iterator[Path]:
     """
     path = path.absolute()
     workshop = path.with_name(f".{path.name}.partial")
-    with told_if_full(path):
+    with disk_errors(path):
         _refuse_existing(path)
         workshop.mkdir(parents=True, exist_ok=True)
-        with held_alone(workshop):
+        with lock_folder(workshop):
             _refuse_existing(path)  # another process may have made it meanwhile
             _clear(workshop)
             try:
-                made = workshop / path.name
-                yield made
-                _sync_all(made)
-                made.rename(path)
+                partial = workshop / path.name
+                yield partial
+                _sync_all(partial)
+                partial.rename(path)
             finally:
                 shutil.rmtree(workshop, ignore_errors=True)
 
@@ -158,16 +165,17 @@ def _refuse_existing(path: Path) -> None:
 
 
 def _clear(workshop: Path) -> None:
-    for left in workshop.iterdir():
-        if left.is_dir():
-            shutil.rmtree(left)
-        elif left.name != ".lock":
-            left.unlink()
+    """Remove everything but the lock."""
+    for path in workshop.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != ".lock":
+            path.unlink()
 
 
-def _sync_all(made: Path) -> None:
+def _sync_all(path: Path) -> None:
     """Have a file, or all files of a folder, on the disk before their name says they are whole."""
-    for file in [made] if made.is_file() else made.rglob("*"):
+    for file in [path] if path.is_file() else path.rglob("*"):
         if file.is_file():
             with file.open("rb") as handle:
                 os.fsync(handle.fileno())
@@ -175,12 +183,12 @@ def _sync_all(made: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text, atomically."""
-    with written_whole(path) as partial:
+    with replace_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def plain(value: Any) -> Any:
-    """Numpy numbers and arrays as Python's, and what is not finite as None (JSON has no NaN)."""
+    """Turn numpy's numbers and arrays into Python's, and what is not finite into None."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
@@ -195,5 +203,5 @@ def plain(value: Any) -> Any:
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
-    """JSON text without NaN or infinity: both become null."""
+    """Return JSON text without NaN or infinity: both become null."""
     return json.dumps(plain(value), indent=indent, allow_nan=False)

@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ambient_policy.errors import AmbientPolicyError, CheckpointError, SettingsError
-from ambient_policy.files import made_whole
+from ambient_policy.files import create_path
 from ambient_policy.policy import Policy
 from ambient_policy.settings import RunSettings, from_json, to_json
 from ambient_policy.spec import PolicySpec
@@ -76,7 +76,7 @@ def save_pretrained(folder: Path, pretrained: Pretrained, card: str) -> None:
         "settings": to_json(pretrained.settings),
     }
     told = _told(record)
-    with made_whole(folder) as made:
+    with create_path(folder) as made:
         made.mkdir()
         weights = {name: t.contiguous() for name, t in pretrained.policy.state_dict().items()}
         save_file(weights, made / WEIGHTS, metadata={"format": "pt"})

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ambient_policy.files import told_if_full, write_text
+from ambient_policy.files import disk_errors, write_text
 from ambient_policy.settings import RunSettings, WandbMode, to_json
 
 
@@ -37,7 +37,7 @@ class Tracker:
 
     def write(self, row: dict[str, Any]) -> None:
         """Tell one row, which has a "step"."""
-        with told_if_full(self._path):
+        with disk_errors(self._path):
             self._file.write(json.dumps(row) + "\n")
             self._file.flush()
         if self._wandb is not None:

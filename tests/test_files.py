@@ -1,5 +1,6 @@
-"""Files are whole or not there, and one process makes what several want."""
+"""Files are whole or not there, one process makes what several want, one works in a folder."""
 
+import os
 import subprocess
 import sys
 import time
@@ -8,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ambient_policy.errors import CheckpointError
-from ambient_policy.files import make_once, written_whole
+from ambient_policy.errors import CheckpointError, SettingsError
+from ambient_policy.files import lock_folder, make_once, replace_file
 
 DYING = """
 import os, sys
@@ -23,6 +24,16 @@ def make(partial):
 make_once(Path(sys.argv[1]), make)
 """
 
+HOLDER = """
+import os, sys
+from pathlib import Path
+from ambient_policy.files import lock_folder
+
+with lock_folder(Path(sys.argv[1])):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
@@ -30,7 +41,7 @@ def names(folder: Path) -> list[str]:
 
 def test_writers_of_one_file_have_partials_of_their_own(tmp_path: Path) -> None:
     target = tmp_path / "file.txt"
-    with written_whole(target) as one, written_whole(target) as other:
+    with replace_file(target) as one, replace_file(target) as other:
         assert one != other and one.suffix == other.suffix == ".txt"
         one.write_text("one")
         other.write_text("other")
@@ -80,3 +91,26 @@ def test_a_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("a file")
     with pytest.raises(CheckpointError, match="b could not be written"):
         make_once(tmp_path / "a" / "b", Path.touch)
+
+
+def test_a_folder_is_locked_by_one_at_a_time(tmp_path: Path) -> None:
+    words = rf"worked on by another process \(process {os.getpid()}: .*\); wait for it, or stop it"
+    refused = pytest.raises(SettingsError, match=words)
+    with lock_folder(tmp_path), refused, lock_folder(tmp_path):
+        raise AssertionError("two at once")
+    with lock_folder(tmp_path):
+        pass
+
+
+def test_a_kill_sets_a_locked_folder_free(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == "locked\n"
+        refused = pytest.raises(SettingsError, match=rf"\(process {holder.pid}: ")
+        with refused, lock_folder(tmp_path):
+            raise AssertionError("two at once")
+        holder.kill()
+    with lock_folder(tmp_path, patience=10):
+        pass

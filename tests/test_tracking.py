@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ambient_policy.errors import SettingsError
-from ambient_policy.files import held_alone, write_text
+from ambient_policy.files import write_text
 from ambient_policy.settings import RunSettings
 from ambient_policy.tracking import Tracker, read_rows
 
@@ -69,11 +68,3 @@ def test_an_interrupted_write_leaves_the_old_text(
     with pytest.raises(KeyboardInterrupt):
         write_text(path, json.dumps({"new": 2}))
     assert json.loads(path.read_text()) == {"old": 1}
-
-
-def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path) -> None:
-    refused = pytest.raises(SettingsError, match=r"worked on by another process")
-    with held_alone(tmp_path), refused, held_alone(tmp_path):
-        raise AssertionError("two at once")
-    with held_alone(tmp_path):
-        pass

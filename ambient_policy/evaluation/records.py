@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ambient_policy.errors import DataError
 from ambient_policy.evaluation import metrics
 from ambient_policy.evaluation.trajectory import Trajectory
-from ambient_policy.files import to_json, write_text, written_whole
+from ambient_policy.files import replace_file, to_json, write_text
 
 Floats = NDArray[np.floating[Any]]
 
@@ -175,7 +175,7 @@ def write_motions(path: Path, trajectories: Sequence[Trajectory], path_dims: Seq
         arrays[f"{trajectory.seed}.actions"] = trajectory.actions
         if trajectory.states is not None:
             arrays[f"{trajectory.seed}.states"] = trajectory.states
-    with written_whole(path) as partial, partial.open("wb") as file:
+    with replace_file(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from ambient_policy.evaluation import figures, tables
 from ambient_policy.evaluation.comparison import Table, compare
 from ambient_policy.evaluation.page import ArmResult, Page
-from ambient_policy.files import to_json, write_text, written_whole
+from ambient_policy.files import replace_file, to_json, write_text
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def write_figures(page: Page, table: Table, folder: Path) -> None:
         for i, (_, uri) in enumerate(section.figures):
             header, payload = uri.split(",", 1)
             suffix = "svg" if "svg" in header else "png"
-            with written_whole(folder / f"{name}-{i}.{suffix}") as partial:
+            with replace_file(folder / f"{name}-{i}.{suffix}") as partial:
                 partial.write_bytes(base64.b64decode(payload))
 
 

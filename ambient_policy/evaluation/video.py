@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambient_policy.errors import SettingsError, unknown
-from ambient_policy.files import written_whole
+from ambient_policy.files import replace_file
 
 Frame = NDArray[np.uint8]
 
@@ -32,7 +32,7 @@ def write_video(frames: Sequence[Frame], path: Path, fps: float) -> None:
             f"video '{path.name}': {len(frames)} frames at {fps} Hz; at least one frame and a "
             "positive rate are needed."
         )
-    with written_whole(path) as partial:
+    with replace_file(path) as partial:
         writers[path.suffix](frames, partial, fps)
 
 

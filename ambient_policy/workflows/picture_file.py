@@ -5,7 +5,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from ambient_policy.errors import SettingsError
-from ambient_policy.files import written_whole
+from ambient_policy.files import replace_file
 
 SUFFIXES = (".png", ".pdf", ".svg")
 
@@ -30,5 +30,5 @@ def write_picture(figure: Figure, file: Path, dpi: int) -> None:
     Raises:
         CheckpointError: when the disk refuses.
     """
-    with written_whole(file) as partial:
+    with replace_file(file) as partial:
         figure.savefig(partial, format=file.suffix[1:], dpi=dpi)

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from ambient_policy.files import held_alone, write_text
+from ambient_policy.files import lock_folder, write_text
 from ambient_policy.settings import RunSettings, to_json
 from ambient_policy.tracking import Tracker
 from ambient_policy.training import loop
@@ -38,7 +38,7 @@ def work(settings: RunSettings, world: World) -> None:
     with ExitStack() as stack:
         if world.leads:
             claim(folder, settings)
-            stack.enter_context(held_alone(folder))
+            stack.enter_context(lock_folder(folder))
         describe(parts, console)
         state = begin(policy, settings, checkpoints)
         done, steps = state.step, settings.training.steps

@@ -13,7 +13,7 @@ from ambient_datasets.episodes import StoredEpisodes, open_episodes
 from ambient_datasets.keys import Keys
 from ambient_datasets.records import Attributes, Episode
 from ambient_policy.errors import SettingsError, unknown
-from ambient_policy.files import made_whole, refuse_inside
+from ambient_policy.files import create_path, refuse_inside
 
 FORMATS = ("diffusion_policy", "lerobot")
 
@@ -145,7 +145,7 @@ def export(
     refuse_inside(Path(out), Path(store))
     source = open_episodes(store)
     keys = target.keys(source, observations or {}, cameras or {})
-    with made_whole(Path(out)) as made:
+    with create_path(Path(out)) as made:
         target.write(made, source, _tracked(source, progress), keys)
     texts, annotated = len(source.instructions), source.annotation is not None
     return Exported(Path(out), len(source), source.rows, keys, source.attributes, texts, annotated)

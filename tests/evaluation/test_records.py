@@ -18,7 +18,7 @@ from ambient_policy.evaluation.records import (
     write_motions,
 )
 from ambient_policy.evaluation.trajectory import Trajectory
-from ambient_policy.files import to_json, written_whole
+from ambient_policy.files import replace_file, to_json
 
 
 def trajectory(seed: int, steps: int, states: bool = True) -> Trajectory:
@@ -82,7 +82,7 @@ def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path: Path) -> None:
     target.write_text("old")
     with (
         pytest.raises(CheckpointError, match="disk full.*free disk"),
-        written_whole(target) as partial,
+        replace_file(target) as partial,
     ):
         partial.write_text("half")
         raise OSError("disk full")

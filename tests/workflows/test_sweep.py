@@ -12,7 +12,7 @@ import pytest
 
 from ambient_policy.cli import perform
 from ambient_policy.errors import AmbientPolicyError
-from ambient_policy.files import held_alone
+from ambient_policy.files import lock_folder
 from ambient_policy.workflows import settings as compose
 from ambient_policy.workflows import sweep as sweep
 from ambient_policy.workflows.grid import (
@@ -123,7 +123,7 @@ def test_one_that_fails_stops_no_other_and_is_named(
     busy.mkdir(parents=True)
     place = [f"root={tmp_path}/runs", f"hydra.sweep.dir={tmp_path}/sweeps"]
     launcher = ["hydra/hydra_logging=none", "hydra.launcher.n_jobs=2"]
-    with held_alone(busy), pytest.raises(SystemExit):
+    with lock_folder(busy), pytest.raises(SystemExit):
         perform("sweep", [*shared_maze, *place, *launcher, "arm=cotrain,ambient"])
     told = capsys.readouterr().out
     assert "1 of 2 trainings are finished" in told

@@ -28,7 +28,7 @@ from ambient_datasets.layout import find_cameras, read_attributes, read_ends, re
 from ambient_datasets.reading import open_group
 from ambient_datasets.store import JSON, Appender, Attributes, Episode, create_store, update_extra
 from ambient_policy.errors import DataError, SettingsError
-from ambient_policy.files import held_alone, refuse_inside, told_if_full
+from ambient_policy.files import disk_errors, lock_folder, refuse_inside
 
 # entry of the store's attribute extra: the episodes that were not asked for
 LEFT_OUT = "left_out"
@@ -121,7 +121,7 @@ def convert(
     extra = _extra(path, kind, recipe, len(source), leave_out)
     if not out.exists():
         _begin(out, source, chosen[0], extra)
-    with held_alone(out):
+    with lock_folder(out):
         left = _go_on(out, source, chosen, extra)
         with _bar(f"convert {kind}", len(chosen) - len(left), len(chosen), progress) as told:
             # beside parts no episode is appended: frames of theirs may lie beyond the store's end
@@ -146,7 +146,7 @@ def _begin(out: Path, source: Demonstrations, first: int, extra: dict[str, JSON]
     _read_episode(source, first, 0, out)
     attributes = source.attributes
     described = replace(attributes, extra={**attributes.extra, **extra})
-    with told_if_full(out):
+    with disk_errors(out):
         create_store(out, described, dict(source.cameras))
 
 

@@ -16,7 +16,7 @@ from ambient_datasets.conversion.convert import Conversion, convert
 from ambient_datasets.conversion.recipe import Recipe
 from ambient_datasets.store import Annotation, annotate_store, create_store, open_store
 from ambient_policy.errors import AmbientPolicyError, DataError, SettingsError
-from ambient_policy.files import held_alone
+from ambient_policy.files import lock_folder
 from tests.datasets.stores import write_v2
 from tests.datasets.test_store import crash_everywhere
 
@@ -197,7 +197,7 @@ def test_a_source_that_changed_is_refused(source: Path) -> None:
 def test_two_processes_do_not_fill_one_store(source: Path) -> None:
     run(source, max_episodes=1)
     with (
-        held_alone(source.parent / "out.zarr"),
+        lock_folder(source.parent / "out.zarr"),
         pytest.raises(SettingsError, match="is being worked on by another process"),
     ):
         run(source)

@@ -35,7 +35,7 @@ from ambient_datasets.store import (
     update_extra,
 )
 from ambient_policy.errors import AmbientPolicyError, DataError, SettingsError
-from ambient_policy.files import held_alone
+from ambient_policy.files import lock_folder
 from tests.datasets.test_store import crash_at_any_step, crash_everywhere
 from tests.datasets.tfrecords import episode, write_rlds
 
@@ -425,7 +425,7 @@ def test_what_makes_no_sense_starts_no_worker(
 def test_two_conversions_do_not_fill_one_store(source: Path) -> None:
     run(source, "parts", max_episodes=1)
     with (
-        held_alone(source.parent / "parts.zarr"),
+        lock_folder(source.parent / "parts.zarr"),
         pytest.raises(SettingsError, match="is being worked on by another process"),
     ):
         run(source, "parts", workers=2)
