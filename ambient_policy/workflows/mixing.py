@@ -1,19 +1,17 @@
 """From settings to demonstrations: stores, sources, mixture, sampler."""
 
-from dataclasses import fields
-
 import numpy as np
 
 from ambient_datasets.formats import open_any
 from ambient_datasets.mixture import Mixture
 from ambient_datasets.normalizing import build_normalizers
 from ambient_datasets.source import Source, resolve_source
-from ambient_datasets.store import Attributes, Store
+from ambient_datasets.store import Store
 from ambient_datasets.union import Bodies, embody, unite
 from ambient_policy.ambient.admission import Admission, buffer_factor
 from ambient_policy.ambient.sampler import Sampler
 from ambient_policy.diffusion.law import Law
-from ambient_policy.errors import DataError, SettingsError
+from ambient_policy.errors import SettingsError
 from ambient_policy.settings import (
     RunSettings,
     SourceSettings,
@@ -26,23 +24,7 @@ def open_source(name: str, source: SourceSettings, tables: Tables = Tables.memor
     """The store of a source, described by itself or by the settings."""
     if not source.path:
         raise SettingsError(f"sources.{name}.path is empty; name the folder of its store.")
-    described = source.attributes
-    try:
-        attributes = Attributes(**described) if described is not None else None
-    except (TypeError, DataError) as error:
-        known = ", ".join(field.name for field in fields(Attributes))
-        raise SettingsError(
-            f"sources.{name}.attributes: {error}; it is made of {known}."
-        ) from error
-    return open_any(
-        source.path,
-        attributes,
-        source.observation_keys,
-        source.action_key,
-        source.observation_columns,
-        source.cameras,
-        tables,
-    )
+    return open_any(source, tables)
 
 
 def resolve_sources(settings: RunSettings) -> tuple[list[Source], Bodies]:

@@ -1,6 +1,7 @@
 """Writing the stores that the tests of this folder read, ours and diffusion_policy's."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import zarr
 from numcodecs import Blosc  # type: ignore[import-untyped]
 
 from ambient_datasets import store
+from ambient_policy.settings import SourceSettings
 
 
 def write_store(
@@ -19,6 +21,14 @@ def write_store(
     for episode in episodes:
         store.append_episode(path, episode)
     return store.open_store(path)
+
+
+def described(
+    path: Path, attributes: store.Attributes | None = None, **keys: Any
+) -> SourceSettings:
+    """A source whose store says nothing of itself, or nothing but what the keys say."""
+    record = None if attributes is None else asdict(attributes)
+    return SourceSettings(path=str(path), attributes=record, **keys)
 
 
 def write_v2(path: Path, arrays: Mapping[str, Any]) -> None:

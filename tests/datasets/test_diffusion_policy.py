@@ -13,7 +13,7 @@ import zarr
 from ambient_datasets.formats import open_any, open_diffusion_policy
 from ambient_datasets.store import Attributes, Store
 from ambient_policy.errors import DataError
-from tests.datasets.stores import write_v2
+from tests.datasets.stores import described, write_v2
 
 MakeStore = Callable[..., Store]
 Describe = Callable[..., Attributes]
@@ -43,14 +43,14 @@ def path(tmp_path: Path) -> Path:
 def refused(path: Path, attributes: Attributes, *parts: str, **keys: Any) -> None:
     pattern = ".*".join(re.escape(part) for part in (str(path), *parts))
     with pytest.raises(DataError, match=re.compile(pattern, re.DOTALL)):
-        open_diffusion_policy(path, attributes, **keys)
+        open_diffusion_policy(described(path, attributes, **keys))
 
 
 @pytest.mark.parametrize("zipped", [False, True])
 def test_folder_and_zip_open(path: Path, describe: Describe, zipped: bool) -> None:
     state, action = (zarr.open_array(str(path / "data" / key))[:] for key in ("state", "action"))
     given = Path(shutil.make_archive(str(path), "zip", path)) if zipped else path
-    store = open_any(given, describe())
+    store = open_any(described(given, describe()))
     assert store.annotation is None and store.attributes == describe()
     assert store.episode_ends.tolist() == [3, 8, 10]
     np.testing.assert_array_equal(store.observations(), state)
@@ -60,7 +60,9 @@ def test_folder_and_zip_open(path: Path, describe: Describe, zipped: bool) -> No
 def test_several_keys_stand_side_by_side_flattened(path: Path, describe: Describe) -> None:
     names = tuple("abcdefg")
     attributes = describe(observation_names=names, observation_units=("m",) * 7)
-    store = open_diffusion_policy(path, attributes, ("keypoint", "state"))
+    store = open_diffusion_policy(
+        described(path, attributes, observation_keys=["keypoint", "state"])
+    )
     keypoint, state = (zarr.open_array(str(path / "data" / k))[:] for k in ("keypoint", "state"))
     assert isinstance(keypoint, np.ndarray)
     expected = np.concatenate([keypoint.reshape(10, 4), state], axis=1).astype(np.float32)
@@ -69,16 +71,16 @@ def test_several_keys_stand_side_by_side_flattened(path: Path, describe: Describ
 
 def test_our_own_store_needs_no_description(make_store: MakeStore, describe: Describe) -> None:
     store = make_store("a")
-    np.testing.assert_array_equal(open_any(store.path).actions(), store.actions())
+    np.testing.assert_array_equal(open_any(described(store.path)).actions(), store.actions())
     with pytest.raises(
         DataError, match="says itself what its numbers mean.*Remove the source's attributes"
     ):
-        open_any(store.path, describe())
+        open_any(described(store.path, describe()))
 
 
 def test_a_foreign_store_needs_one(path: Path) -> None:
     with pytest.raises(DataError, match="no store of ours. If it is a diffusion_policy store"):
-        open_any(path)
+        open_any(described(path))
 
 
 def test_missing_key_lists_what_is_there(path: Path, describe: Describe) -> None:
@@ -86,10 +88,10 @@ def test_missing_key_lists_what_is_there(path: Path, describe: Describe) -> None
         path,
         describe(),
         "data/low_dim: missing; this store holds data/action, data/keypoint, data/state, meta",
-        observation_keys=("low_dim",),
+        observation_keys=["low_dim"],
     )
     refused(path, describe(), "data/act: missing", action_key="act")
-    refused(path, describe(), "no observation key given", observation_keys=())
+    refused(path, describe(), "no observation key given", observation_keys=[])
 
 
 def test_wrong_number_of_names(path: Path, describe: Describe) -> None:
@@ -144,7 +146,7 @@ def test_the_human_push_t_store_opens() -> None:
     attributes = Attributes(
         "gym_pusht/PushT-v0", "human", 10.0, NAMES, UNITS, ("x", "y"), ("px", "px")
     )
-    store = open_any(PUSHT, attributes)
+    store = open_any(described(PUSHT, attributes))
     assert (len(store), store.observations().shape, store.actions().shape) == (
         206,
         (25650, 5),
@@ -159,7 +161,9 @@ def test_the_human_push_t_store_has_pictures() -> None:
     attributes = Attributes(
         "gym_pusht/PushT-v0", "human", 10.0, NAMES[:2], UNITS[:2], ("x", "y"), ("px", "px")
     )
-    store = open_any(PUSHT, attributes, observation_columns=[0, 1], cameras={"pixels": "img"})
+    store = open_any(
+        described(PUSHT, attributes, observation_columns=[0, 1], cameras={"pixels": "img"})
+    )
     frames = store.cameras["pixels"]
     assert (len(frames), frames.shape) == (25650, (96, 96, 3))
     assert store.observations().shape == (25650, 2)

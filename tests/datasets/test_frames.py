@@ -32,7 +32,7 @@ from ambient_policy.errors import DataError
 from ambient_policy.files import make_once
 from ambient_policy.horizons import Horizons
 from ambient_policy.settings import Trust
-from tests.datasets.stores import write_store, write_v2
+from tests.datasets.stores import described, write_store, write_v2
 
 Describe = Callable[..., Attributes]
 SHAPE = (6, 5, 3)
@@ -277,9 +277,10 @@ def test_frames_of_diffusion_policy_become_bytes_exactly(
 ) -> None:
     write_pictures(tmp_path / "r.zarr", pictures(10).astype(kind))
     attributes = describe(observation_names=("c", "a"), observation_units=("m", "m"))
-    store = open_any(
+    source = described(
         tmp_path / "r.zarr", attributes, observation_columns=[2, 0], cameras={"pixels": "img"}
     )
+    store = open_any(source)
     np.testing.assert_array_equal(store.observations()[:, 0], np.arange(2, 50, 5))
     np.testing.assert_array_equal(store.observations()[:, 1], np.arange(0, 50, 5))
     frames = store.cameras["pixels"].read(np.array([9, 0, 4]))
@@ -295,7 +296,7 @@ def test_floats_that_are_no_bytes_are_refused(
     given[5, 1, 2, 0] = value
     write_pictures(tmp_path / "r.zarr", given)
     attributes = describe(observation_names=tuple("abcde"), observation_units=("m",) * 5)
-    store = open_any(tmp_path / "r.zarr", attributes, cameras={"pixels": "img"})
+    store = open_any(described(tmp_path / "r.zarr", attributes, cameras={"pixels": "img"}))
     with refused(f"data/img: episode 1: row 5 holds {value}, and pixels must be whole numbers"):
         store.cameras["pixels"].read(np.array([0]))
     assert [file.suffix for file in cache.iterdir()] == [".lock"]
@@ -308,20 +309,20 @@ def test_what_is_no_picture_and_columns_that_are_not_there(
     write_pictures(path, pictures(10))
     attributes = describe(observation_names=tuple("abcde"), observation_units=("m",) * 5)
     with refused(r"data/state: shape \(10, 5\) and type float32 given, \(rows, height, width, 3\)"):
-        open_any(path, attributes, cameras={"pixels": "state"})
+        open_any(described(path, attributes, cameras={"pixels": "state"}))
     with refused("data/image: missing; this store holds data/action, data/img"):
-        open_any(path, attributes, cameras={"pixels": "image"})
+        open_any(described(path, attributes, cameras={"pixels": "image"}))
     for columns in ([0, 1, 2, 3, 5], [0, 1, 2, 3, 3], [0, 1, 2, 3, -1]):
         with refused(r"data/state: observation_columns = .* but the columns are 0 to 4"):
-            open_any(path, attributes, observation_columns=columns)
+            open_any(described(path, attributes, observation_columns=columns))
     with refused("2 of 5 columns taken, but 5 observation names"):
-        open_any(path, attributes, observation_columns=[0, 1])
+        open_any(described(path, attributes, observation_columns=[0, 1]))
 
 
 def test_our_own_stores_describe_their_cameras_themselves(store: Store) -> None:
-    for told in ({"cameras": {"a": "b"}}, {"observation_columns": [0]}):
+    for keys in ({"cameras": {"a": "b"}}, {"observation_columns": [0]}):
         with refused("says itself what its numbers mean"):
-            open_any(store.path, **told)
+            open_any(described(store.path, **keys))
 
 
 # in a mixture

@@ -17,7 +17,7 @@ from ambient_datasets.demonstrations import Request
 from ambient_datasets.formats import open_demonstrations, open_diffusion_policy, replay
 from ambient_datasets.records import Attributes
 from ambient_policy.errors import DataError
-from tests.datasets.stores import write_v2
+from tests.datasets.stores import described, write_v2
 
 PUSHT = Path(__file__).parents[3] / "shared/data/pusht_human_zarr/pusht_cchi_v7_replay.zarr"
 ENDS = [3, 8, 10]
@@ -296,7 +296,7 @@ def test_the_human_push_t_episodes_are_those_read_in_place() -> None:
     )
     request = ask(state=("state",), cameras={"top": "img"}, action_names=("x", "y"))
     found = open_demonstrations("diffusion_policy", PUSHT, request)
-    store = open_diffusion_policy(PUSHT, attributes)
+    store = open_diffusion_policy(described(PUSHT, attributes))
     assert found.attributes == attributes and len(found) == len(store) == 206
     images = zarr.open_array(str(PUSHT / "data/img"), mode="r")
     for i in (0, 1, 205):

@@ -13,6 +13,7 @@ from ambient_datasets.episodes import open_episodes
 from ambient_datasets.export import export, make_target
 from ambient_datasets.formats import open_any
 from ambient_policy.errors import DataError
+from tests.datasets.stores import described
 from tests.datasets.walks import LENGTHS, write_walks
 
 REAL = Path(__file__).parents[3] / "shared/data/pusht_human_zarr/pusht_cchi_v7_replay.zarr"
@@ -131,4 +132,4 @@ def test_damaged_thresholds_are_told(replay: Path, damage: Any, text: str) -> No
     damage(replay)
     attributes = open_episodes(replay.with_name("walks.zarr")).attributes
     with pytest.raises(DataError, match=text):
-        open_any(replay, attributes)
+        open_any(described(replay, attributes))

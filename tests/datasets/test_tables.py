@@ -24,7 +24,7 @@ from ambient_policy.batch import Draw
 from ambient_policy.errors import DataError
 from ambient_policy.horizons import Horizons
 from ambient_policy.settings import Tables, Trust
-from tests.datasets.stores import write_v2
+from tests.datasets.stores import described, write_v2
 
 MakeStore = Callable[..., Store]
 Describe = Callable[..., Attributes]
@@ -152,25 +152,18 @@ def test_diffusion_policys_columns_from_disk(
         "data/action": random.random((10, 2)).astype(np.float32),
         "meta/episode_ends": np.array([4, 10]),
     }
-    write_v2(tmp_path / "a.zarr", arrays)
+    path, keys = tmp_path / "a.zarr", {"observation_keys": ["state", "keypoint"]}
+    write_v2(path, arrays)
 
     def opened(where: Tables) -> Store:
-        keys = ("state", "keypoint")
-        return open_any(tmp_path / "a.zarr", describe(), keys, "action", [5, 0, 2], tables=where)
+        return open_any(described(path, describe(), **keys, observation_columns=[5, 0, 2]), where)
 
     np.testing.assert_array_equal(
         opened(Tables.disk).observations(), opened(Tables.memory).observations()
     )
     np.testing.assert_array_equal(opened(Tables.disk).actions(), arrays["data/action"])
-    other = open_any(
-        tmp_path / "a.zarr",
-        describe(),
-        ("state", "keypoint"),
-        "action",
-        [0, 1, 2],
-        None,
-        Tables.disk,
-    )
+    source = described(path, describe(), **keys, observation_columns=[0, 1, 2])
+    other = open_any(source, Tables.disk)
     assert not np.array_equal(other.observations(), opened(Tables.disk).observations())
 
 
@@ -179,7 +172,7 @@ def test_a_lost_chunk_of_diffusion_policy_is_told(tmp_path: Path, describe: Desc
     arrays = {"data/state": numbers, "data/action": numbers[:, :2]}
     write_v2(tmp_path / "a.zarr", {**arrays, "meta/episode_ends": np.array([4, 10])})
     (tmp_path / "a.zarr/data/action/1.0").unlink()
-    disk = open_any(tmp_path / "a.zarr", describe(), tables=Tables.disk)
+    disk = open_any(described(tmp_path / "a.zarr", describe()), Tables.disk)
     with pytest.raises(DataError, match="data/action: episode 1: chunk file '1.0' is lost"):
         disk.actions()
 

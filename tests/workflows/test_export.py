@@ -17,6 +17,7 @@ from ambient_datasets.formats import open_any
 from ambient_datasets.store import Attributes, Episode, annotate_store, create_store, open_store
 from ambient_policy.cli import perform
 from ambient_policy.errors import AmbientPolicyError, DataError, SettingsError
+from tests.datasets.stores import described
 from tests.datasets.walks import NAMES, UNITS, equal, write_walks
 
 REAL = Path(__file__).parents[3] / "shared/data"
@@ -94,7 +95,7 @@ def test_a_replay_buffer_and_back_is_the_same_store(walks: Path, tmp_path: Path,
 def test_a_replay_buffer_is_the_same_in_place(walks: Path, tmp_path: Path, name: str) -> None:
     perform("export", [f"store={walks}", f"out={tmp_path / name}", "format=diffusion_policy"])
     store = open_store(walks)
-    again = open_any(tmp_path / name, store.attributes, cameras={"front": "front"})
+    again = open_any(described(tmp_path / name, store.attributes, cameras={"front": "front"}))
     np.testing.assert_array_equal(again.observations(), store.observations())
     np.testing.assert_array_equal(again.actions(), store.actions())
     rows = np.arange(store.episode_ends[-1])
@@ -129,7 +130,8 @@ def test_a_store_without_extras_has_none_beside_it(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "set/meta/ambient_policy.json").read_text())["annotation"] is None
     assert not (tmp_path / "set/meta/ambient_policy_thresholds.csv").exists()
     perform("export", [f"store={store}", f"out={tmp_path}/replay.zarr", "format=diffusion_policy"])
-    assert open_any(tmp_path / "replay.zarr", open_store(store).attributes).annotation is None
+    replay = described(tmp_path / "replay.zarr", open_store(store).attributes)
+    assert open_any(replay).annotation is None
 
 
 @pytest.mark.parametrize(

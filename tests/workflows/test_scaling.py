@@ -14,6 +14,7 @@ from ambient_policy.settings import Tables
 from ambient_policy.workflows.benchmark import invention as inventing
 from ambient_policy.workflows.benchmark import size as scaling
 from ambient_policy.workflows.mixing import build_mixture, build_sampler
+from tests.datasets.stores import described
 
 
 def test_a_mixture_of_many_stores_opens_and_draws(tmp_path: Path) -> None:
@@ -49,7 +50,7 @@ def test_an_invented_replay_buffer_is_a_valid_one(tmp_path: Path) -> None:
     names, units = ("a", "b"), ("m", "m")
     attributes = Attributes("replay", "invented", 10.0, names, units, names, units)
     for tables in Tables:
-        store = open_any(tmp_path / "a.zarr", attributes, cameras={"top": "img"}, tables=tables)
+        store = open_any(described(tmp_path / "a.zarr", attributes, cameras={"top": "img"}), tables)
         assert len(store) == 2 and store.observations().shape == (200, 2)
     frames = store.cameras["top"].read(np.array([0, 199]))
     assert frames.shape == (2, 96, 96, 3) and len(np.unique(frames)) == 256

@@ -4,7 +4,7 @@
 those too, is read one episode at a time by ``open_demonstrations`` and converted (``conversion/``).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
@@ -12,9 +12,9 @@ from ambient_datasets.demonstrations import Demonstrations, Request
 from ambient_datasets.formats.diffusion_policy import open_diffusion_policy
 from ambient_datasets.layout import LAYOUT
 from ambient_datasets.reading import StrPath, open_group
-from ambient_datasets.store import Attributes, Store, open_store
+from ambient_datasets.store import Store, open_store
 from ambient_policy.errors import DataError, SettingsError, unknown
-from ambient_policy.settings import Tables
+from ambient_policy.settings import SourceSettings, Tables
 
 __all__ = ["FORMATS", "open_any", "open_demonstrations", "open_diffusion_policy"]
 
@@ -54,38 +54,24 @@ def open_demonstrations(kind: str, path: StrPath, request: Request) -> Demonstra
     return opener(path, request)
 
 
-def open_any(
-    path: StrPath,
-    attributes: Attributes | None = None,
-    observation_keys: Sequence[str] = ("state",),
-    action_key: str = "action",
-    observation_columns: Sequence[int] | None = None,
-    cameras: Mapping[str, str] | None = None,
-    tables: Tables = Tables.memory,
-) -> Store:
-    """A store of our layout, which describes itself, or of diffusion_policy's, described here.
+def open_any(settings: SourceSettings, tables: Tables = Tables.memory) -> Store:
+    """The store of a source: of our layout, which describes itself, or of diffusion_policy's.
 
-    What describes it, and the arguments after it, are those of ``open_diffusion_policy``.
+    Args:
+        settings: its path and, of a diffusion_policy store, what its numbers mean.
+        tables: whether its low-dimensional numbers lie in memory or on disk.
 
     Raises:
         DataError: if the store is invalid, described twice or not at all.
     """
-    path = Path(path)
+    path = Path(settings.path)
     with open_group(path) as group:
         ours = LAYOUT in group.attrs
-    if ours and (attributes is not None or observation_columns is not None or cameras):
+    if not ours:
+        return open_diffusion_policy(settings, tables)
+    if settings.attributes is not None or settings.observation_columns or settings.cameras:
         raise DataError(
             f"{path}: this store says itself what its numbers mean, and the config describes it "
             "too. Remove the source's attributes, observation_columns and cameras from the config."
         )
-    if ours:
-        return open_store(path, tables)
-    if attributes is None:
-        raise DataError(
-            f"{path}: attribute '{LAYOUT}': missing, so this is no store of ours. If it is a "
-            "diffusion_policy store (zarr v2), describe it in the config: task, control rate, "
-            "names and units of observation and action."
-        )
-    return open_diffusion_policy(
-        path, attributes, observation_keys, action_key, observation_columns, cameras, tables
-    )
+    return open_store(path, tables)

@@ -6,7 +6,8 @@ Instructions and annotation lie beside one that our own writer made (``replay_be
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,8 @@ from numpy.typing import NDArray
 from ambient_datasets.chunks import check_chunks
 from ambient_datasets.formats.replay_beside import read_beside
 from ambient_datasets.frames import open_frames
+from ambient_datasets.layout import LAYOUT
 from ambient_datasets.reading import (
-    StrPath,
     check_ends,
     fault,
     find_array,
@@ -27,57 +28,67 @@ from ambient_datasets.reading import (
 from ambient_datasets.store import Attributes, Store
 from ambient_datasets.tables import StoredColumns, make_table
 from ambient_policy.errors import DataError
-from ambient_policy.settings import Tables
+from ambient_policy.settings import SourceSettings, Tables
 
 ENDS = "meta/episode_ends"
 MAX_ENDS = 2**27  # of 16 million episodes [bytes]
 
 
-def open_diffusion_policy(
-    path: StrPath,
-    attributes: Attributes,
-    observation_keys: Sequence[str] = ("state",),
-    action_key: str = "action",
-    observation_columns: Sequence[int] | None = None,
-    cameras: Mapping[str, str] | None = None,
-    tables: Tables = Tables.memory,
-) -> Store:
-    """Open and validate, as ``open_store`` does.
+def open_diffusion_policy(settings: SourceSettings, tables: Tables = Tables.memory) -> Store:
+    """Open and validate a replay buffer, as ``open_store`` does a store of ours.
 
     Args:
-        path: the folder or .zip file.
-        attributes: what the numbers mean; observation names run over the columns taken.
-        observation_keys: of ``data/``, side by side in the observation; further axes, e.g. of
-            keypoint (N,9,2), are flattened.
-        action_key: of ``data/``.
-        observation_columns: those taken of the columns side by side; None takes all.
-        cameras: key of ``data/`` by the name that the camera is to have; its frames (N,H,W,3) are
-            uint8, or floats that hold whole numbers from 0 to 255.
+        settings: path, attributes, observation_keys, observation_columns, action_key and cameras.
+            Attributes name the columns taken. Further axes of a key, e.g. of keypoint (N,9,2), are
+            flattened. Frames (N,H,W,3) are uint8, or floats that hold whole numbers from 0 to 255.
         tables: as of ``open_store``; on disk, chunk files too are looked at when first unpacked.
 
     Raises:
         DataError: naming file, key, episode and remedy.
     """
-    path = Path(path)
+    path = Path(settings.path)
+    attributes = _attributes(settings)
     with open_group(path) as group:
         ends = read_ends(group, path)
-        names, widths = attributes.observation_names, _widths(group, path, observation_keys)
-        columns = _columns(path, observation_keys, widths, observation_columns, len(names))
-        keys = tuple(f"data/{key}" for key in observation_keys)
-        labels = tuple(_labels(widths, columns, names))
-        seen = StoredColumns(path, keys, labels, ends, tuple(columns), guarded=False)
-        key, labels = (f"data/{action_key}",), (attributes.action_names,)
+        seen = _observations(group, settings, ends, attributes.observation_names)
+        key, labels = (f"data/{settings.action_key}",), (attributes.action_names,)
         done = StoredColumns(path, key, labels, ends, guarded=False)
         for stored in (seen, done):
             stored.check(group, flatten=True)
         frames = {
             name: open_frames(find_array(group, path, f"data/{key}"), path, f"data/{key}", ends)
-            for name, key in (cameras or {}).items()
+            for name, key in settings.cameras.items()
         }
         beside = read_beside(group, path, len(ends))
     observations, actions = make_table(seen, tables), make_table(done, tables)
     annotation, texts, index = beside.annotation, beside.texts, beside.index
     return Store(path, attributes, ends, annotation, observations, actions, frames, texts, index)
+
+
+def _attributes(settings: SourceSettings) -> Attributes:
+    """What the settings say of the numbers."""
+    known = ", ".join(item.name for item in fields(Attributes))
+    if settings.attributes is None:
+        raise DataError(
+            f"{settings.path}: attribute '{LAYOUT}': missing, so this is no store of ours. If it "
+            f"is a diffusion_policy store, describe it by the source's attributes: {known}."
+        )
+    try:
+        return Attributes(**settings.attributes)
+    except (TypeError, DataError) as error:
+        raise DataError(f"{settings.path}: attributes: {error}; give {known}.") from error
+
+
+def _observations(
+    group: zarr.Group, settings: SourceSettings, ends: NDArray[np.int64], names: Sequence[str]
+) -> StoredColumns:
+    """The columns that make up the observation."""
+    path, keys = Path(settings.path), settings.observation_keys
+    widths = _widths(group, path, keys)
+    columns = _columns(path, keys, widths, settings.observation_columns, len(names))
+    labels = tuple(_labels(widths, columns, names))
+    places = tuple(f"data/{key}" for key in keys)
+    return StoredColumns(path, places, labels, ends, tuple(columns), guarded=False)
 
 
 def read_ends(group: zarr.Group, path: Path) -> NDArray[np.int64]:
