@@ -1,11 +1,7 @@
 """The walk from a config to a trained policy: stopping changes nothing, arms are values."""
 
 import json
-import os
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,11 +15,11 @@ from ambient_policy.cli import perform
 from ambient_policy.errors import DataError
 from ambient_policy.settings import RunSettings, from_json, to_json
 from ambient_policy.tracking import read_rows
-from ambient_policy.training.checkpoint import load_policy
+from ambient_policy.training.checkpoint import load_policy, steps_saved
 from ambient_policy.workflows import runs as runs
 from ambient_policy.workflows import settings as compose
-from ambient_policy.workflows import training as train
 from ambient_policy.workflows.preparation import Parts, build, initial_policy
+from tests.kills import Moment, kill
 
 INF = float("inf")
 TRUSTED, REJECTED = (0.0, INF), (INF, 0.0)
@@ -36,33 +32,20 @@ def told(run: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in row.items() if k not in times} for row in rows]
 
 
-def kill_at(checkpoint: Path, command: list[str]) -> None:
-    """Run a command and kill it the moment the checkpoint lies there."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    try:
-        while not checkpoint.exists():
-            assert process.poll() is None, "the training ended before it could be killed"
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-    finally:
-        process.kill()
-        process.wait()
-
-
 def test_a_killed_run_started_again_equals_an_undisturbed_one(
     shared_maze: list[str], tmp_path: Path
 ) -> None:
-    length = ["training.steps=150", "training.log_every=5", "training.checkpoint_every=30"]
+    length = ["training.steps=60", "training.log_every=2", "training.checkpoint_every=12"]
 
     def overrides(name: str) -> list[str]:
         return [*shared_maze, *length, f"root={tmp_path}/{name}", "loss.ambient=true"]
 
     whole, broken = (tmp_path / name / "ambient" / "seed-0" for name in ("whole", "broken"))
-    script = str(Path(train.__file__))
     perform("train", overrides("whole"))
-    kill_at(broken / "checkpoints" / "step-0000060", [sys.executable, script, *overrides("broken")])
-    final = "checkpoints/step-0000150/average.safetensors"
+    second = Moment(broken / "checkpoints" / "step-0000024")
+    kill(perform, "train", overrides("broken"), at=second, words=tmp_path / "words")
+    assert steps_saved(broken / "checkpoints") == [12]
+    final = "checkpoints/step-0000060/average.safetensors"
     assert not (broken / final).exists()
     perform("train", overrides("broken"))
     assert told(broken) == told(whole)
