@@ -8,6 +8,7 @@ from typing import Any
 
 from ambient_policy.evaluation.comparison import Row
 from ambient_policy.evaluation.tables import interval, number, percent
+from ambient_policy.markdown import markdown_table
 from ambient_policy.pretrained import LIBRARY, Pretrained
 from ambient_policy.settings import RunSettings, SourceSettings, Trust
 
@@ -177,7 +178,7 @@ def _sources(settings: RunSettings) -> str:
             f"\nTraining started from the weights of `{settings.start_from}`: the demonstrations "
             "of that run taught this policy too, and are not in the table.\n"
         )
-    return f"## Demonstrations\n\n{_table(head, rows)}{before}"
+    return f"## Demonstrations\n\n{markdown_table(head, rows)}{before}"
 
 
 def _episodes(source: SourceSettings) -> str:
@@ -280,11 +281,6 @@ def _limits(settings: RunSettings, evaluated: Evaluated | None) -> str:
 
 
 def _facts(title: str, facts: Mapping[str, str]) -> str:
-    return f"## {title}\n\n{_table(['', ''], [[key, value] for key, value in facts.items()])}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Of Markdown; what would break a row out of its table is written harmlessly."""
-    lines = [head, ["---"] * len(head), *rows]
-    cells = ([cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines)
-    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
+    return (
+        f"## {title}\n\n{markdown_table(['', ''], [[key, value] for key, value in facts.items()])}"
+    )

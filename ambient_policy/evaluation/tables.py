@@ -10,6 +10,7 @@ from rich.table import Table as TerminalTable
 from ambient_policy.evaluation.comparison import Difference, Row, Table
 from ambient_policy.evaluation.page import Contribution, Span
 from ambient_policy.evaluation.statistics import Interval
+from ambient_policy.markdown import markdown_table
 
 Grid = tuple[list[str], list[list[str]]]  # header, rows
 
@@ -164,17 +165,11 @@ def _verbatim(text: str) -> str:
 def to_markdown(table: Table, unit: str = "m") -> str:
     """Both grids and the notes."""
     grids = [
-        _markdown(header, rows)
+        markdown_table(header, rows)
         for header, rows in (results(table, unit), differences(table, unit))
         if rows
     ]
     return "\n".join([*grids, "".join(f"- {note}\n" for note in table.notes)])
-
-
-def _markdown(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    escaped = [[cell.replace("|", r"\|") for cell in line] for line in lines]
-    return "".join(f"| {' | '.join(line)} |\n" for line in escaped)
 
 
 def _per_training(row: Row) -> int:

@@ -1,6 +1,8 @@
 """Intervals: closed forms, coverage on synthetic data, pairing narrows, training seeds widen."""
 
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -154,3 +156,10 @@ def test_messages() -> None:
         paired_difference(np.zeros(3), np.zeros(4), seed=0)
     with pytest.raises(DataError, match=r"\(trainings, starts\), got shape \(0,\)"):
         bootstrap_mean(np.zeros(0), seed=0)
+
+
+def test_nothing_pays_for_scipys_statistics_before_an_interval_is_wanted() -> None:
+    code = (
+        "import sys, ambient_policy.evaluation.comparison; assert 'scipy.stats' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
