@@ -1,11 +1,6 @@
 """Conversion: the source's episodes in their order, continued after a stop, nothing twice."""
 
 import os
-import random
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +14,8 @@ from ambient_policy.errors import AmbientPolicyError, DataError, SettingsError
 from ambient_policy.files import lock_folder
 from tests.datasets.stores import write_v2
 from tests.datasets.test_store import crash_everywhere
+from tests.kills import Moment, kill
 
-ROOT = Path(__file__).parents[3]
 LENGTHS = [3, 1, 4, 2, 5]
 ENDS = np.cumsum(LENGTHS)
 
@@ -103,25 +98,9 @@ def test_a_stop_at_any_write_loses_nothing(source: Path) -> None:
     crash_everywhere(the_rest, check)
 
 
-KILLED = """
-import sys
-from pathlib import Path
-from tests.datasets.conversion.test_convert import run
-run(Path(sys.argv[1]))
-"""
-
-
-def test_kills_at_random_moments_lose_nothing(source: Path) -> None:
-    rng = random.Random(0)
-    for _ in range(3):
-        child = subprocess.Popen([sys.executable, "-c", KILLED, str(source)], cwd=ROOT)
-        deadline = time.monotonic() + 60
-        while not (source.parent / "out.zarr").exists() and child.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
-        time.sleep(rng.uniform(0, 0.05))
-        os.kill(child.pid, signal.SIGKILL)
-        child.wait()
+def test_kills_lose_nothing(source: Path) -> None:
+    for change in (2, 20, 40):
+        kill(run, source, at=Moment(source.parent / "out.zarr", change))
         lengths = held(source)
         assert lengths == LENGTHS[: len(lengths)]
     run(source)
