@@ -1,7 +1,7 @@
-"""How a chunk of actions is written down for the network, and exactly back.
+"""How the network represents a chunk of actions, and the exact way back.
 
-With a(0..Tp-1) the commanded actions of a window and o what they are counted from (the same
-quantities as observed at time t, e.g. where the robot is):
+With a(0..Tp-1) the commanded actions of a window and o their origin (the same quantities as
+observed at time t, e.g. the position of the robot):
 
 ========  ==========================================  ==============================
 kind      what the network learns                     back
@@ -11,8 +11,7 @@ relative  a(k) - o                                    + o
 delta     a(0) - o, and a(k) - a(k-1) for k > 0       cumulative sum, + o
 ========  ==========================================  ==============================
 
-The normaliser comes after: it is fitted on what the network learns, and a noise level is in units
-of that.
+The normaliser comes after: it fits what the network learns, and noise levels are in units of that.
 """
 
 from collections.abc import Sequence
@@ -33,12 +32,12 @@ class Representation(Enum):
 
 
 def represent(kind: Representation, actions: Tensor, origin: Tensor) -> Tensor:
-    """What the network learns of commanded actions, in their units.
+    """Represent commanded actions as the network learns them, in their units.
 
     Args:
-        kind: of the table.
+        kind: a row of the table.
         actions: (...,Tp,A).
-        origin: (...,1,A), o; not looked at for absolute actions.
+        origin: (...,1,A), o; absolute actions do not use it.
     """
     if kind is Representation.absolute:
         return actions
@@ -48,7 +47,7 @@ def represent(kind: Representation, actions: Tensor, origin: Tensor) -> Tensor:
 
 
 def restore(kind: Representation, represented: Tensor, origin: Tensor) -> Tensor:
-    """The inverse of ``represent``, up to rounding."""
+    """Invert ``represent``, up to rounding."""
     if kind is Representation.absolute:
         return represented
     if kind is Representation.relative:
@@ -62,7 +61,7 @@ def origin_columns(
     observation_names: Sequence[str],
     action_names: Sequence[str],
 ) -> list[int]:
-    """The observation dimensions that make up o, (A,); none for absolute actions.
+    """Find the observation dimensions of o, (A,); none for absolute actions.
 
     Raises:
         SettingsError: unless ``origin`` names one observation for each action, or none where
@@ -92,14 +91,14 @@ def own_origin_columns(
     own_actions: Sequence[str],
     owner: str,
 ) -> list[int]:
-    """``origin_columns`` of one embodiment, among its own observations: one for each own action.
+    """Find the origin of each action of one embodiment among its own observations.
 
     Args:
-        kind: of the table.
+        kind: a row of the table.
         origin: one observation for each of the policy's actions.
-        action_names: of the policy.
-        own_observations, own_actions: those that this embodiment has.
-        owner: its name, for the message.
+        action_names: the policy's actions.
+        own_observations, own_actions: the dimensions that this embodiment has.
+        owner: name of the embodiment, for the message.
 
     Raises:
         SettingsError: if it lacks the origin of one of its actions.

@@ -8,13 +8,13 @@ from torch import Tensor
 
 # parts of an observation beside its pictures
 STATE = "state"  # its low-dimensional numbers
-EMBODIMENT = "embodiment"  # whose they are, where there are several
-INSTRUCTION = "instruction"  # what is to be done, where the policy is told
+EMBODIMENT = "embodiment"  # number of the body, for a policy of several
+INSTRUCTION = "instruction"  # number of the text, for a policy that follows instructions
 
 
 @dataclass(frozen=True)
 class Draw:
-    """B draws. The noise level travels with the window it was drawn for (never in a side table).
+    """B draws of a window and the noise level that it teaches.
 
     Attributes:
         window: (B,) int64, index among all windows of the mixture (one window per control step).
@@ -30,21 +30,21 @@ class Draw:
         return len(self.window)
 
     def rows(self, which: slice) -> "Draw":
-        """Some of the draws, in their order."""
+        """Return some of the draws, in their order."""
         return Draw(self.window[which], self.sigma[which], self.sigma_trust[which])
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one training step sees; observations and actions in their own units.
+    """The B draws of one training step; observations and actions in their own units.
 
     Attributes:
-        observations: by the name of the part: low-dimensional ones (B,To,O) float32 ("state" is
-            that of our stores), images (B,To,H,W,C) uint8; "embodiment" and "instruction" (B,)
-            int64, numbers of the policy's embodiments and texts, where it has several or is told.
+        observations: part by name: "state" (B,To,O) float32, images (B,To,H,W,C) uint8;
+            "embodiment" (B,) int64 for a policy of several bodies, "instruction" (B,) int64 for a
+            policy that follows instructions.
         actions: (B,Tp,A) float32.
-        kept_noise: (B,Tp,A) float32, standard normal, fixed per (source, step, dimension) for ever,
-            also for steps beyond the episode's end.
+        kept_noise: (B,Tp,A) float32, standard normal, the same for ever for each (source, step,
+            dimension), also for steps beyond the episode's end.
         sigma: (B,) float32 [normalised action].
         sigma_trust: (B,) float32 [normalised action].
         is_pad: (B,Tp) bool, true where the action repeats the last one of its episode.
@@ -64,7 +64,7 @@ class Batch:
         return len(self.actions)
 
     def rows(self, which: slice) -> "Batch":
-        """Some of its draws, in their order."""
+        """Return some of the draws, in their order."""
         parts = {name: part[which] for name, part in self.observations.items()}
         others = (getattr(self, field.name) for field in fields(self)[1:])
         return Batch(parts, *(values[which] for values in others))

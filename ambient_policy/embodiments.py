@@ -1,7 +1,7 @@
-"""Whose dimensions they are: several bodies share one policy over the union of their columns.
+"""Several bodies share one policy over the union of their dimensions.
 
-A policy's O observations and A actions are the union, by name, of what its embodiments have. What
-one of them lacks is zero on the way in, and stays zero in every noised chunk and every answer.
+A policy's O observations and A actions are the union, by name, of those of its embodiments. A
+dimension that a body lacks is zero in its observations, in every noisy chunk and in every answer.
 """
 
 from collections.abc import Sequence
@@ -17,15 +17,15 @@ from ambient_policy.normalize import Normalizer
 
 @dataclass(frozen=True)
 class Embodiment:
-    """One body: its columns, where they lie among the policy's, and their units.
+    """One body: its normaliser, and the places of its columns among the policy's.
 
-    Two sources with equal ones are one embodiment. Different normalisers make different ones, even
-    of the same body: a number then means another thing.
+    Sources with equal columns and normaliser are one embodiment. Different normalisers make
+    different embodiments, even of one body: the same number then means different things.
 
     Attributes:
-        normalizer: of its own columns, in their own order.
-        observation_columns: their positions among the policy's observations.
-        action_columns: their positions among the policy's actions.
+        normalizer: the map of its own columns, in their own order.
+        observation_columns: place of each of its observations among the policy's.
+        action_columns: place of each of its actions among the policy's.
     """
 
     normalizer: Normalizer
@@ -44,13 +44,13 @@ class Embodiment:
 
     @classmethod
     def whole(cls, normalizer: Normalizer) -> "Embodiment":
-        """The only one: it has all columns, in their order."""
+        """Make the embodiment of a policy that has only one: it has all columns in their order."""
         seen, learned = len(normalizer.observations.center), len(normalizer.actions.center)
         return cls(normalizer, tuple(range(seen)), tuple(range(learned)))
 
 
 def spread(values: NDArray[Any], columns: Sequence[int], width: int) -> NDArray[Any]:
-    """(..., n) in an embodiment's own columns -> (..., width) in the policy's, zero elsewhere."""
+    """Spread (..., n) over the policy's columns (..., width), zero in those that lack."""
     whole = np.zeros((*values.shape[:-1], width), values.dtype)
     whole[..., list(columns)] = values
     return whole

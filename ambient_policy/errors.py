@@ -1,11 +1,14 @@
-"""What goes wrong on purpose. Every message says what was given, what is allowed, what to do."""
+"""The errors that this project raises on purpose.
+
+Every message says what the value is, what is allowed and what to do.
+"""
 
 import difflib
 from collections.abc import Iterable
 
 
 class AmbientPolicyError(Exception):
-    """Anything this project refuses knowingly; scripts print it without a traceback."""
+    """The base of all errors raised on purpose; the command prints them without a traceback."""
 
 
 class SettingsError(AmbientPolicyError):
@@ -25,15 +28,21 @@ class DivergenceError(AmbientPolicyError):
 
 
 def listed(names: Iterable[str], most: int = 12) -> str:
-    """Names for a message: all of them, or the first and how many there are."""
+    """Write names for a message: all of them, or the first ones and how many there are."""
     known = list(names)
     more = f", .. ({len(known)} in all)" if len(known) > most else ""
     return ", ".join(known[:most]) + more
 
 
-def unknown(kind: str, given: str, allowed: Iterable[str]) -> SettingsError:
-    """The error for a name that does not exist: lists those that do and guesses what was meant."""
+def unknown(kind: str, name: str, allowed: Iterable[str]) -> SettingsError:
+    """Make the error for a name that does not exist; it lists the names and guesses the right one.
+
+    Args:
+        kind: what the name should be, e.g. "layout".
+        name: the name that does not exist.
+        allowed: the names that exist.
+    """
     names = sorted(allowed)
-    close = difflib.get_close_matches(given, names, n=1)
+    close = difflib.get_close_matches(name, names, n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""
-    return SettingsError(f"unknown {kind} '{given}'; known: {', '.join(names)}.{hint}")
+    return SettingsError(f"unknown {kind} '{name}'; known: {', '.join(names)}.{hint}")

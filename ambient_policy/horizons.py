@@ -7,8 +7,8 @@ At control step t, with To = obs = 2, Tp = pred = 8, Ta = act = 4::
     predicted           a    a    a    a    a    a    a    a     Tp, starts at t
     executed            x    x    x    x                         Ta, then plan again at t+4
 
-Action a(t) is what was commanded while o(t) was seen. Every step of an episode starts one window;
-before the first and after the last step the edge value is repeated.
+Action a(t) is the command that follows the observation o(t). Every step of an episode starts one
+window; before the first and after the last step the edge value repeats.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from ambient_policy.errors import SettingsError
 
 @dataclass  # not frozen: omegaconf refuses overrides of frozen schemas
 class Horizons:
-    """To, Tp, Ta in control steps.
+    """The horizons To, Tp and Ta in control steps.
 
     Raises:
         SettingsError: unless obs >= 1 and 1 <= act <= pred.

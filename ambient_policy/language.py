@@ -1,6 +1,6 @@
-"""Instructions as numbers: each text a row of a table, and zeros where nothing is said.
+"""Instructions as numbers: each text is a row of a table, and no text is a row of zeros.
 
-The rows are one-hot, or read from a file: embeddings that some language model made of the texts.
+The rows are one-hot, or a file holds them: embeddings of the texts by some language model.
 """
 
 import difflib
@@ -21,13 +21,13 @@ Table = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The instructions that a policy knows; their rows are saved with its weights.
+    """The instructions that a policy knows; the rows themselves lie among its weights.
 
     Attributes:
         texts: (L,) all different.
-        width: V, numbers of each.
-        fingerprint: of the rows.
-        said: the one that rollouts say; None says nothing.
+        width: V, length of a row.
+        fingerprint: hash of the rows.
+        said: the text that rollouts use; None uses no text.
     """
 
     texts: tuple[str, ...]
@@ -45,22 +45,22 @@ class Vocabulary:
 
     @classmethod
     def of(cls, texts: Sequence[str], rows: Table, said: str | None) -> "Vocabulary":
-        """Of texts and their rows (L + 1, V)."""
+        """Make the vocabulary of texts and their rows (L + 1, V)."""
         digest = hashlib.sha256(rows.tobytes()).hexdigest()[:16]
         return cls(tuple(texts), rows.shape[1], digest, said)
 
     @property
     def silence(self) -> int:
-        """The number of the last row, which is zero: nothing is said."""
+        """The number of the last row, which is zero and stands for no text."""
         return len(self.texts)
 
     def number(self, text: str | None) -> int:
-        """The row of a text."""
+        """Return the row number of a text."""
         return self.silence if text is None else self.texts.index(text)
 
 
 def one_hot(texts: Sequence[str]) -> Table:
-    """(L + 1, L) float32, the last row zero.
+    """Return one-hot rows (L + 1, L) float32; the last one is zero.
 
     Raises:
         SettingsError: when there is no text at all.
@@ -74,10 +74,10 @@ def one_hot(texts: Sequence[str]) -> Table:
 
 
 def read_embeddings(path: str) -> tuple[tuple[str, ...], Table]:
-    """The texts (L,) of a safetensors file, sorted, and their vectors (L + 1, V), the last zero.
+    """Read the texts (L,) of a safetensors file, sorted, and their rows (L + 1, V), the last zero.
 
     Args:
-        path: of a file that holds one vector (V,) of finite numbers under each text.
+        path: a file that holds one vector (V,) of finite numbers under each text.
 
     Raises:
         DataError: naming the file, and the text whose vector is not like the others'.

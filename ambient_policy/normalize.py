@@ -1,7 +1,7 @@
 """An affine map per dimension, its exact inverse, and the fingerprint thresholds are bound to.
 
 A noise level means something only in units of normalised action: an annotation names the
-fingerprint of the normaliser it was made under, and training refuses another.
+fingerprint of its normaliser, and training refuses another one.
 """
 
 import hashlib
@@ -33,12 +33,12 @@ class Affine:
         if not np.isfinite(numbers).all() or (numbers[1] <= 0).any():
             raise DataError(
                 f"a normaliser needs finite centers and positive scales, got center = {self.center}"
-                f", scale = {self.scale}. Check the data (or the given bounds) of that dimension."
+                f", scale = {self.scale}. Check the data of that dimension, or normalizer's bounds."
             )
 
     @classmethod
     def from_range(cls, low: Sequence[float], high: Sequence[float]) -> "Affine":
-        """[low, high] -> [-1, 1]; a dimension that never moves keeps its unit (scale 1)."""
+        """Map [low, high] to [-1, 1]; a dimension that never moves keeps its unit (scale 1)."""
         low_, high_ = np.asarray(low, np.float64), np.asarray(high, np.float64)
         half = (high_ - low_) / 2
         scale = np.where(half > 0, half, 1.0)
@@ -46,12 +46,12 @@ class Affine:
 
     @classmethod
     def from_moments(cls, mean: Vector, deviation: Vector) -> "Affine":
-        """To mean 0 and standard deviation 1; a dimension that never moves keeps its unit."""
+        """Map to mean 0 and deviation 1; a dimension that never moves keeps its unit (scale 1)."""
         scale = np.where(deviation > 0, deviation, 1.0)
         return cls(tuple(mean.tolist()), tuple(scale.tolist()))
 
     def take(self, columns: Sequence[int]) -> "Affine":
-        """The map of some of its dimensions, in the order given."""
+        """Return the map of some dimensions, in the order of ``columns``."""
         return Affine(tuple(self.center[i] for i in columns), tuple(self.scale[i] for i in columns))
 
 
@@ -60,9 +60,9 @@ class Normalizer:
     """The maps of observations (O,) and actions (A,).
 
     Attributes:
-        observations: of the state.
-        actions: of what the network learns, i.e. of represented actions.
-        representation: of those.
+        observations: the map of the state.
+        actions: the map of represented actions, which are what the network learns.
+        representation: how actions are represented.
     """
 
     observations: Affine
@@ -70,7 +70,7 @@ class Normalizer:
     representation: Representation = Representation.absolute
 
     def to_json(self) -> dict[str, Any]:
-        """Plain lists, for settings and checkpoints."""
+        """Return plain lists, for settings and checkpoints."""
         maps = {
             part: {"center": list(affine.center), "scale": list(affine.scale)}
             for part, affine in (("observations", self.observations), ("actions", self.actions))
@@ -79,7 +79,7 @@ class Normalizer:
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> "Normalizer":
-        """The inverse of ``to_json``."""
+        """Read what ``to_json`` returned."""
         seen, learned = (
             Affine(tuple(record[part]["center"]), tuple(record[part]["scale"]))
             for part in ("observations", "actions")
@@ -96,12 +96,12 @@ class Normalizer:
 
 
 class AffineLayer(nn.Module):
-    """The ``Affine`` of each embodiment, over the policy's dimensions, on their device.
+    """Normalise the policy's dimensions with the ``Affine`` of each embodiment, on the device.
 
     Args:
-        affines: of the S embodiments, over their own dimensions.
-        columns: where these lie among the policy's.
-        width: D, the policy's dimensions.
+        affines: the maps of the S embodiments, over their own dimensions.
+        columns: the places of these dimensions among the policy's.
+        width: D, number of the policy's dimensions.
     """
 
     def __init__(
@@ -119,31 +119,31 @@ class AffineLayer(nn.Module):
             self.register_buffer(name, table, persistent=False)
 
     def _of(self, name: str, which: Tensor | None) -> Tensor:
-        """(B,1,D), each row's own; (D,) where there is only one embodiment."""
+        """Return the table's row of each embodiment, (B,1,D); (D,) if there is only one."""
         table = self.get_buffer(name)
         return table[0] if which is None else table[which][:, None]
 
     def mask(self, which: Tensor | None) -> Tensor | None:
-        """(B,1,D), 1 where the row's embodiment has the dimension; None where all have all."""
+        """Return 1 where the row's embodiment has a dimension, (B,1,D); None if all have all."""
         return self._of("present", which) if self.partial else None
 
     def forward(self, values: Tensor, which: Tensor | None = None) -> Tensor:
-        """(B,T,D) in their own units -> normalised, 0 in missing dimensions.
+        """Normalise values (B,T,D); a dimension that an embodiment lacks becomes 0.
 
         Args:
-            values: B rows.
-            which: (B,) embodiment of each; None where there is only one.
+            values: (B,T,D) in their own units.
+            which: (B,) embodiment of each row; None if there is only one.
         """
         normalised = (values - self._of("center", which)) / self._of("scale", which)
         return masked(normalised, self.mask(which))
 
     def inverse(self, normalised: Tensor, which: Tensor | None = None) -> Tensor:
-        """(B,T,D) normalised -> in their own units."""
+        """Return normalised values (B,T,D) in their own units."""
         return normalised * self._of("scale", which) + self._of("center", which)
 
 
 def masked(values: Tensor, mask: Tensor | None) -> Tensor:
-    """The values, 0 where the mask is; all of them where there is none."""
+    """Set values to 0 where the mask is 0; no mask changes nothing."""
     return values if mask is None else values * mask
 
 
@@ -153,9 +153,9 @@ def check_bounds(
     """Refuse bounds of the wrong length or upside down, naming the setting.
 
     Args:
-        low, high: given.
-        names: of the dimensions they are for.
-        name: of the setting.
+        low, high: the bounds of each dimension.
+        names: names of the dimensions.
+        name: name of the setting.
 
     Raises:
         SettingsError: naming the setting, the lengths and the dimension at fault.

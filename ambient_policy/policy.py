@@ -202,16 +202,14 @@ class Policy(nn.Module):
         present = self.mask(batch.observations)
         x0 = self.represent(batch.actions, batch.observations)
         kept_noise, eps = masked(batch.kept_noise, present), masked(eps, present)
-        x_trust, x_sigma = corrupt(x0, kept_noise, eps, batch.sigma, batch.sigma_trust)
+        noisy = corrupt(x0, kept_noise, eps, batch.sigma, batch.sigma_trust)
         condition = self.encode(batch.observations, batch.crop)
-        x0_hat = self.denoise(x_sigma, batch.sigma, condition, present)
+        x0_hat = self.denoise(noisy.x_sigma, batch.sigma, condition, present)
         mask = ~batch.is_pad if mask_padding else torch.ones_like(batch.is_pad)
         weight = error_weight(
             self.spec.noise.prediction, batch.sigma, self.spec.noise.sigma_data, min_snr
         )
-        return denoising_loss(
-            x0_hat, x_trust, x_sigma, batch.sigma, batch.sigma_trust, weight, mask, count, present
-        )
+        return denoising_loss(x0_hat, noisy, weight, mask, count, present)
 
     def observe(self, history: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
         """What the acting embodiment saw, as the parts of a ``Batch`` on the policy's device.

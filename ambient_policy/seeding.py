@@ -13,21 +13,21 @@ from numpy.typing import NDArray
 
 
 def generator(seed: int, purpose: str, *step: int) -> np.random.Generator:
-    """A numpy generator (Philox) for this seed, purpose and step(s), all >= 0."""
+    """Return numpy's Philox generator for this seed, purpose and step(s), all >= 0."""
     return np.random.Generator(
         np.random.Philox(np.random.SeedSequence([seed, zlib.crc32(purpose.encode()), *step]))
     )
 
 
 def integer(seed: int, purpose: str, *step: int) -> int:
-    """A seed in [0, 2^63) for a library that takes only an integer."""
+    """Return a seed in [0, 2^63) for a library that takes only an integer."""
     return int(generator(seed, purpose, *step).integers(2**63))
 
 
 def torch_generator(
     seed: int, purpose: str, *step: int, device: torch.device | str = "cpu"
 ) -> torch.Generator:
-    """A torch generator on a device for this seed, purpose and step(s)."""
+    """Return a torch generator on a device for this seed, purpose and step(s)."""
     return torch.Generator(device).manual_seed(integer(seed, purpose, *step))
 
 
@@ -41,7 +41,7 @@ def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
 def normal_at(
     seed: int, purpose: str, rows: NDArray[np.int64], dimensions: int
 ) -> NDArray[np.float32]:
-    """Standard normal numbers addressed by row, as if from an endless table nobody stores.
+    """Return standard normal numbers by row, as if from an endless table that nobody stores.
 
     Args:
         rows: (...,) row numbers modulo 2^64; equal rows give equal numbers.
@@ -60,12 +60,12 @@ def normal_among(
     rows: NDArray[np.int64],
     dimensions: int,
 ) -> NDArray[np.float32]:
-    """As ``normal_at``, each row from the table of one of several purposes.
+    """Return what ``normal_at`` returns, with each row from the table of its own purpose.
 
     Args:
-        seed: of all tables.
-        purposes: of the tables.
-        which: (...,) the number of each row's purpose.
+        seed: seed of all tables.
+        purposes: purpose of each table.
+        which: (...,) index of each row's purpose.
         rows: (...,) row numbers modulo 2^64.
         dimensions: columns of the tables.
 
@@ -79,7 +79,7 @@ def normal_among(
 def _normal(
     key: NDArray[np.uint64], rows: NDArray[np.int64], dimensions: int
 ) -> NDArray[np.float32]:
-    """The rows of tables, each of one key (...,1)."""
+    """Return rows (..., dimensions) of the tables with these keys (...,1)."""
     golden = 0x9E3779B97F4A7C15  # splitmix64's increment: neighbouring counters end far apart
     cells = rows[..., None].astype(np.uint64) * np.uint64(dimensions)
     counters: NDArray[Any] = np.uint64(2) * (cells + np.arange(dimensions, dtype=np.uint64))

@@ -1,4 +1,4 @@
-"""Where a run's numbers go: JSON lines always, wandb when asked, the same numbers in both."""
+"""The log of a run: JSON lines always, wandb if the settings say so, the same numbers in both."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from ambient_policy.settings import RunSettings, WandbMode, to_json
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a JSON-lines file; a last line cut short by a kill is left out."""
+    """Read the rows of a JSON-lines file, without a last line that a kill cut short."""
     rows = []
     for line in path.read_text().splitlines(keepends=True) if path.exists() else []:
         if line.endswith("\n"):
@@ -21,22 +21,22 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 class Tracker:
-    """Appends rows to ``folder/log.jsonl`` and to wandb.
+    """Append rows to ``folder/log.jsonl`` and to wandb.
 
-    A resumed run first drops the rows beyond the step it resumes from, so that the file reads like
-    that of an unbroken run.
+    A resumed run first drops the rows after its step, so that the file reads like that of an
+    unbroken run.
     """
 
     def __init__(self, folder: Path, settings: RunSettings, step: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._path = path = folder / "log.jsonl"
-        kept = [row for row in read_rows(path) if row["step"] <= step]
-        write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
+        rows = [row for row in read_rows(path) if row["step"] <= step]
+        write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
         self._file = path.open("a")
         self._wandb = _start_wandb(folder, settings)
 
     def write(self, row: dict[str, Any]) -> None:
-        """Tell one row, which has a "step"."""
+        """Write one row, which has a "step"."""
         with disk_errors(self._path):
             self._file.write(json.dumps(row) + "\n")
             self._file.flush()
@@ -52,7 +52,7 @@ class Tracker:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with suppress(OSError):  # what a full disk did not take has been told by write
+        with suppress(OSError):  # write has raised what a full disk did not take
             self._file.close()
         if self._wandb is not None:
             self._wandb.finish(exit_code=0 if error is None else 1)

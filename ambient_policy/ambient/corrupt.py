@@ -9,11 +9,13 @@ per window would show one action under Tp independent noises, from which x0 leak
 
 from torch import Tensor
 
+from ambient_policy.diffusion.loss import NoisyChunks
+
 
 def corrupt(
     x0: Tensor, kept_noise: Tensor, eps: Tensor, sigma: Tensor, sigma_trust: Tensor
-) -> tuple[Tensor, Tensor]:
-    """(x_trust, x_sigma), each (B,Tp,A).
+) -> NoisyChunks:
+    """Noise chunks to their levels of trust, and on to their noise levels.
 
     Args:
         x0, kept_noise, eps: (B,Tp,A), normalised; the last two standard normal.
@@ -21,4 +23,4 @@ def corrupt(
     """
     fresh = (sigma**2 - sigma_trust**2).sqrt()
     x_trust = x0 + sigma_trust[:, None, None] * kept_noise
-    return x_trust, x_trust + fresh[:, None, None] * eps
+    return NoisyChunks(x_trust, x_trust + fresh[:, None, None] * eps, sigma, sigma_trust)

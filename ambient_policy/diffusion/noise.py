@@ -122,27 +122,27 @@ def as_table(sigma: Sigma, levels: Sigma) -> list[dict[str, float]]:
     return [{name: float(column[i]) for name, column in columns.items()} for i in range(len(sigma))]
 
 
-def resolve_sigma(setting: str, given: Any, levels: Sigma) -> float:
-    """A noise level that a config may give as a number (sigma) or in any coordinate.
+def resolve_sigma(setting: str, level: Any, levels: Sigma) -> float:
+    """Read a noise level that a config states as a number (sigma) or in any coordinate.
 
     Args:
-        setting: its name, for messages.
-        given: a number, or a mapping of one coordinate to a number: {vp: 0.074}, {step: 3} ..
-        levels: (K,) of the schedule that steps belong to.
+        setting: name of the setting, for messages.
+        level: a number, or a mapping of one coordinate to a number: {vp: 0.074}, {step: 3} ..
+        levels: (K,) sigma at each step of the schedule that steps belong to.
 
     Raises:
-        SettingsError: naming the setting, what was given and what is allowed.
+        SettingsError: naming the setting, its value and what is allowed.
     """
-    entry = given if isinstance(given, Mapping) else {"ve": given}
+    entry = level if isinstance(level, Mapping) else {"ve": level}
     known = coordinates(levels)
     if len(entry) != 1 or next(iter(entry)) not in known:
         raise SettingsError(
-            f"{setting} = {given}: give sigma as a number, or one of {', '.join(known)} with its "
+            f"{setting} = {level}: give sigma as a number, or one of {', '.join(known)} with its "
             "value, e.g. {vp: 0.074} or {step: 3}."
         )
     ((name, value),) = entry.items()
     low, high = known[name].low, known[name].high
     if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
         what = {"ve": "sigma"}.get(name, name)
-        raise SettingsError(f"{setting} = {given}: {what} is a number from {low:g} to {high:g}.")
+        raise SettingsError(f"{setting} = {level}: {what} is a number from {low:g} to {high:g}.")
     return float(known[name].to_sigma(np.array(value, np.float64)))

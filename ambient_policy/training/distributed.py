@@ -1,7 +1,7 @@
-"""The processes that train together, as torchrun starts them; alone is a world of one.
+"""The processes that torchrun starts to train together; a single process is a world of one.
 
-Every process draws the whole batch of a step and takes its rows, so the draws are the same whatever
-the number of processes; losses and gradients add up over them.
+Every process draws the whole batch of a step and takes its rows, so the draws do not depend on the
+number of processes. Losses and gradients add up over the processes.
 """
 
 import os
@@ -22,7 +22,7 @@ class World:
     """This process among those that train together.
 
     Attributes:
-        rank: of this process, from 0; 0 alone writes.
+        rank: number of this process, from 0; only process 0 writes.
         size: number of processes.
     """
 
@@ -31,25 +31,25 @@ class World:
 
     @property
     def leads(self) -> bool:
-        """Whether this is the process that writes."""
+        """Whether this process writes."""
         return self.rank == 0
 
     def rows(self, batch: int) -> slice:
-        """This process's share of a batch."""
+        """Return this process's rows of a batch."""
         share = batch // self.size
         return slice(self.rank * share, (self.rank + 1) * share)
 
     def sum(self, values: Tensor) -> Tensor:
-        """The sum over all processes, in place."""
+        """Sum values over all processes, in place."""
         if self.size > 1:
             distributed.all_reduce(values)
         return values
 
     def check_equal(self, step: int, device: torch.device) -> None:
-        """Refuse, in every process, to begin at different steps: they read other checkpoints.
+        """Refuse, in every process, to begin at different steps.
 
         Raises:
-            CheckpointError: with the step of each process.
+            CheckpointError: naming the step of each process.
         """
         own = torch.arange(self.size, device=device) == self.rank
         steps = self.sum(torch.where(own, step, 0)).tolist()
@@ -60,7 +60,7 @@ class World:
             )
 
     def wrap(self, module: nn.Module) -> nn.Module:
-        """The module with gradients averaged over all processes, weights those of rank 0."""
+        """Average the module's gradients over all processes; take the weights of process 0."""
         if self.size == 1:
             return module
         return DistributedDataParallel(module)
@@ -86,7 +86,7 @@ def check_shares(settings: TrainingSettings, size: int) -> None:
 
 
 def _take_gpu(device: str) -> None:
-    """The GPU of this process's number on its machine becomes what "cuda" means."""
+    """Make "cuda" mean the GPU with this process's number on its machine."""
     number = int(os.environ.get("LOCAL_RANK", "0"))
     if device != "cuda" or number >= torch.cuda.device_count():
         raise SettingsError(
@@ -99,10 +99,10 @@ def _take_gpu(device: str) -> None:
 
 @contextmanager
 def join(settings: TrainingSettings) -> Iterator[World]:
-    """Take this process's place among those torchrun started; alone without torchrun.
+    """Join the processes that torchrun started; without torchrun the world is this process.
 
     Raises:
-        SettingsError: when batch, device and number of processes do not fit.
+        SettingsError: if batch, device and number of processes do not fit.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     check_shares(settings, size)

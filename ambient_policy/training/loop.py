@@ -29,7 +29,7 @@ from ambient_policy.training.validation import validate
 
 
 class BatchAt(Protocol):
-    """The batch of a step, or some rows of it: a pure function of both."""
+    """The function that makes the batch of a step, or some of its rows, from these alone."""
 
     def __call__(self, step: int, rows: slice = ...) -> Batch: ...
 
@@ -38,23 +38,23 @@ def check_device(name: str, setting: str = "training.device") -> None:
     """Refuse a device that this machine does not have.
 
     Args:
-        name: of the device.
-        setting: that named it, for the message.
+        name: the device, as torch calls it.
+        setting: the setting that names it, for the message.
 
     Raises:
-        SettingsError: naming it and those that are there.
+        SettingsError: naming the device and those of this machine.
     """
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
         devices = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
         raise SettingsError(
-            f"{setting} = {name} is not to be had here; choose among {', '.join(devices)}."
+            f"{setting} = {name} does not exist on this machine; choose among {', '.join(devices)}."
         ) from error
 
 
 def begin(policy: Policy, settings: RunSettings, checkpoints: Path) -> TrainingState:
-    """A fresh state around the policy, or the last checkpoint if there is one."""
+    """Make a fresh state around the policy, or read the last checkpoint if there is one."""
     policy.to(settings.training.device).train()
     state = TrainingState(policy, deepcopy(policy).eval(), adamw(policy, settings.training))
     saved = steps_saved(checkpoints)
@@ -64,16 +64,21 @@ def begin(policy: Policy, settings: RunSettings, checkpoints: Path) -> TrainingS
 
 
 def check_finite(
-    losses: Tensor, norms: Tensor, first: int, batch_at: BatchAt, settings: RunSettings, kept: Path
+    losses: Tensor,
+    norms: Tensor,
+    first: int,
+    batch_at: BatchAt,
+    settings: RunSettings,
+    checkpoints: Path,
 ) -> None:
     """Refuse to go on after a step whose loss or gradient is not finite.
 
     Args:
-        losses, norms: (n,) of the steps first, first + 1, ...
-        first: the number of the first of these steps.
-        batch_at: to look at a batch again.
-        settings: of the run.
-        kept: folder of the checkpoints, all of earlier steps.
+        losses, norms: (n,) loss and gradient norm at the steps first, first + 1, ...
+        first: number of the first of these steps.
+        batch_at: makes the batch of a step again.
+        settings: the run's settings.
+        checkpoints: folder of the checkpoints, which are all of earlier steps.
 
     Raises:
         DivergenceError: naming the first bad step and the noise levels of its batch.
@@ -86,8 +91,9 @@ def check_finite(
     raise DivergenceError(
         f"loss is {losses[bad[0]].item()}, its gradient's norm {norms[bad[0]].item()} at step "
         f"{step} (batch of {len(sigma)} draws of seed {settings.seed}, step {step}; sigma "
-        f"{sigma.min().item():.4g} to {sigma.max().item():.4g}). The last good checkpoint is kept "
-        f"in {kept}. Lower training.learning_rate, or look for outliers in the data of that batch."
+        f"{sigma.min().item():.4g} to {sigma.max().item():.4g}). The last good checkpoint lies in "
+        f"{checkpoints}. Lower training.learning_rate, or look for outliers in the data of that "
+        "batch."
     )
 
 
@@ -99,28 +105,29 @@ def train(
     held_out: Batch | None = None,
     world: World = ALONE,
 ) -> Iterator[dict[str, Any]]:
-    """Train from state.step to the last step, yielding one log row every ``log_every`` steps.
+    """Train from state.step to the last step; yield one log row every ``log_every`` steps.
 
     Args:
-        state: changed in place; the same in every process.
-        batch_at: the batch of a step, a pure function of it.
-        settings: of the run.
+        state: the state, which changes in place; the same in every process.
+        batch_at: makes the batch of a step.
+        settings: the run's settings.
         checkpoints: folder for checkpoints.
-        held_out: what is validated, of ``held_out_draw``; needed for training.validation.every.
-        world: the processes that train together. All yield rows; the first alone validates and
+        held_out: the batch to validate on, from ``held_out_draw``; training.validation.every
+            needs it.
+        world: the processes that train together. All yield rows; only the first one validates and
             writes.
 
     Raises:
-        SettingsError: when validation is asked for and nothing held out is given, or a batch does
-            not fall into equal parts.
-        DivergenceError: when a loss or gradient was not finite; the last checkpoint stays good.
-        CheckpointError: when a checkpoint cannot be written, or processes begin at different steps.
+        SettingsError: if the settings validate and ``held_out`` is None, or if a batch does not
+            fall into equal parts.
+        DivergenceError: if a loss or gradient is not finite; the last checkpoint stays good.
+        CheckpointError: if a checkpoint cannot be written, or processes begin at different steps.
     """
     choices = settings.training
     check_shares(choices, world.size)
     if held_out is None and choices.validation.every is not None:
         raise SettingsError(
-            "training.validation.every is set, but train() got no held_out batch; give it that of "
+            "training.validation.every is set, but train() got no held_out batch; pass that of "
             "held_out_draw."
         )
     device, record = torch.device(choices.device), to_json(settings)
@@ -135,16 +142,16 @@ def train(
         return every is not None and (state.step % every == 0 or state.step == choices.steps)
 
     while state.step < choices.steps:
-        # One batch, and fresh noise for it: both functions of (seed, step), drawn whole by every
-        # process, which then takes its rows.
+        # Draw the batch and fresh noise for it. Both are functions of (seed, step): every process
+        # draws them whole and takes its rows.
         with watch("data"):
             batch = batch_at(state.step, rows)
             generator = torch_generator(settings.seed, "noise", state.step, device=device)
             shape = (choices.batch, *batch.actions.shape[1:])
             eps = torch.randn(shape, generator=generator, device=device)[rows]
 
-        # One gradient; one step of the weights and of their average. The host does not wait for
-        # the device: what is measured stays there.
+        # Compute one gradient; step the weights and their average once. The host does not wait
+        # for the device: losses and norms stay there.
         with watch("step"):
             state.optimizer.zero_grad(set_to_none=True)
             losses.append(add_gradient(objective, batch, eps, settings, world))
@@ -153,21 +160,22 @@ def train(
         if not due(choices.log_every):
             continue
 
-        # What is told. Now the host waits; and after a step that was not finite it stops.
+        # Make the log row. Now the host waits for the device, and a step that was not finite ends
+        # the training.
         with watch("step"):
-            lost, norm = world.sum(torch.stack(losses)), torch.stack(norms)
-            check_finite(lost, norm, state.step - len(lost), batch_at, settings, checkpoints)
+            loss, norm = world.sum(torch.stack(losses)), torch.stack(norms)
+            check_finite(loss, norm, state.step - len(loss), batch_at, settings, checkpoints)
         row = {
             "step": state.step,
-            "loss": lost.mean().item(),
+            "loss": loss.mean().item(),
             "gradient_norm": norm[-1].item(),
             "learning_rate": learning_rate(state.step - 1, choices),
-            **watch.lap(len(lost) * choices.batch),
+            **watch.lap(len(loss) * choices.batch),
         }
         losses.clear()
         norms.clear()
 
-        # What is validated, and what is kept.
+        # Validate, hand out the row, save a checkpoint.
         if world.leads and held_out is not None and due(choices.validation.every):
             row |= validate(state.average, held_out, settings.loss, choices.validation)
         yield row

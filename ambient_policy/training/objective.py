@@ -1,4 +1,4 @@
-"""The loss as a module, so that torch.compile and DDP can wrap it, and its gradient in parts."""
+"""The loss as a module, which torch.compile and DDP can wrap, and its gradient in parts."""
 
 from contextlib import nullcontext
 
@@ -13,7 +13,7 @@ from ambient_policy.training.optimize import compile_mode
 
 
 class Objective(nn.Module):
-    """A part's share of the loss of the whole batch: the shares of all parts add up to it."""
+    """The share that some rows have in the loss of the whole batch; all shares add up to it."""
 
     def __init__(self, policy: Policy, settings: RunSettings) -> None:
         super().__init__()
@@ -21,14 +21,14 @@ class Objective(nn.Module):
         self.autocast = settings.training.precision is Precision.bfloat16
 
     def forward(self, batch: Batch, eps: Tensor, count: Tensor) -> Tensor:
-        """The sum of the errors that count in this part, over their number in the whole; ()."""
+        """Divide the sum of the errors of these rows by the count of the whole batch; ()."""
         loss = self.settings
         with torch.autocast(eps.device.type, torch.bfloat16, enabled=self.autocast):
             return self.policy.loss(batch, eps, loss.mask_padding, loss.min_snr, count)
 
 
 def build_objective(policy: Policy, settings: RunSettings, world: World) -> nn.Module:
-    """The objective, compiled if asked and its gradients shared by all processes."""
+    """Make the objective; compile it if the settings say so; share gradients between processes."""
     objective: nn.Module = Objective(policy, settings)
     if settings.training.compile:
         device = next(policy.parameters()).device
@@ -37,7 +37,7 @@ def build_objective(policy: Policy, settings: RunSettings, world: World) -> nn.M
 
 
 def count_steps(batch: Batch, settings: RunSettings, world: World) -> Tensor:
-    """How many chunk steps of the whole batch count; () int64, the same in every process."""
+    """Count the chunk steps of the whole batch that count; () int64, equal in every process."""
     if settings.loss.mask_padding:
         return world.sum((~batch.is_pad).sum())
     return batch.is_pad.new_full((), batch.is_pad.numel() * world.size, dtype=torch.int64)
@@ -49,11 +49,11 @@ def add_gradient(
     """Add the gradient of the whole batch's loss to the weights' gradients.
 
     Args:
-        objective: of ``build_objective``.
+        objective: the module from ``build_objective``.
         batch: this process's share of the draws.
         eps: (B,Tp,A) their fresh noise.
-        settings: of the run.
-        world: whose gradients are summed, once, with the last part.
+        settings: the run's settings.
+        world: the processes; they sum their gradients once, with the last part.
 
     Returns:
         This process's share of the loss, ().

@@ -1,4 +1,4 @@
-"""The optimiser: its schedules, each a function of the step alone, and what a gradient changes."""
+"""The optimiser: its schedules, which are functions of the step, and the update of the weights."""
 
 import math
 from collections.abc import Callable
@@ -10,21 +10,24 @@ from ambient_policy.settings import TrainingSettings
 
 
 def learning_rate(step: int, settings: TrainingSettings) -> float:
-    """Linear warm-up, then a half cosine to 0 at ``settings.steps``."""
+    """Return the rate at a step: a linear warm-up, then a half cosine to 0 at ``steps``."""
     if step < settings.warmup:
         return settings.learning_rate * (step + 1) / settings.warmup
-    progress = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
-    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    share = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
+    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
 
 
 def average_decay(step: int, settings: TrainingSettings) -> float:
-    """Decay of the moving average: min(ema_max, 1 - (1 + step)^-ema_power), as diffusion_policy."""
+    """Return the moving average's decay min(ema_max, 1 - (1 + step)^-ema_power).
+
+    This is the schedule of diffusion_policy.
+    """
     return float(min(settings.ema_max, 1 - (1 + step) ** -settings.ema_power))
 
 
 @torch.no_grad()
 def update_average(average: nn.Module, policy: nn.Module, decay: float | Tensor) -> None:
-    """average <- decay average + (1 - decay) weights; a decay as a tensor () can be compiled."""
+    """Set average <- decay average + (1 - decay) weights; torch compiles a decay tensor ()."""
     averages: list[Tensor] = [p.data for p in average.parameters()]
     weights: list[Tensor] = [p.data for p in policy.parameters()]
     if not isinstance(decay, Tensor):
@@ -35,10 +38,10 @@ def update_average(average: nn.Module, policy: nn.Module, decay: float | Tensor)
 
 
 def adamw(policy: nn.Module, settings: TrainingSettings) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter 2019) over all weights.
+    """Make AdamW (Loshchilov and Hutter 2019) over all weights.
 
-    To be compiled it must not be torch's own fused one, and its rate must be a tensor: as a number
-    it would be a part of the code, which would be made anew every step.
+    torch.compile cannot take torch's own fused AdamW, and it needs the rate as a tensor: a rate
+    that is a number is part of the code, and every step would compile anew.
     """
     parameters = list(policy.parameters())
     device, fused = parameters[0].device, not settings.compile
@@ -54,7 +57,7 @@ def adamw(policy: nn.Module, settings: TrainingSettings) -> torch.optim.AdamW:
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """The learning rate of the next step."""
+    """Set the learning rate of the next step."""
     for group in optimizer.param_groups:
         if isinstance(group["lr"], Tensor):
             group["lr"].fill_(rate)
@@ -63,18 +66,18 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def compile_mode(device: torch.device) -> str:
-    """torch.compile's mode: on CUDA what is compiled becomes CUDA graphs, launched as one."""
+    """Return torch.compile's mode: on CUDA, CUDA graphs that launch as one."""
     return "reduce-overhead" if device.type == "cuda" else "default"
 
 
 class Update:
-    """What a step does with its gradient: clip, AdamW, average; as one compiled piece if asked.
+    """Clip the gradient, step AdamW, update the average; in one piece if training.compile is set.
 
     Args:
-        policy: whose weights are trained.
-        average: of these weights.
-        optimizer: over them.
-        settings: of the training.
+        policy: the module with the weights.
+        average: the module with their moving average.
+        optimizer: the optimiser of the weights.
+        settings: the training's settings.
     """
 
     def __init__(
@@ -94,7 +97,7 @@ class Update:
             self._apply = torch.compile(self._apply_eagerly, mode=compile_mode(device))
 
     def __call__(self, step: int) -> Tensor:
-        """Change weights and average in place; the gradient's norm () before it was clipped."""
+        """Change weights and average in place; return the gradient's norm () before clipping."""
         set_rate(self._optimizer, learning_rate(step, self._settings))
         decay = average_decay(step, self._settings)
         return self._apply(decay if self._decay is None else self._decay.fill_(decay))

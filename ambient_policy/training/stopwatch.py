@@ -1,4 +1,4 @@
-"""Where the time of a training goes."""
+"""A stopwatch: how a training spends its time."""
 
 import time
 from collections import defaultdict
@@ -8,7 +8,7 @@ from statistics import median
 
 
 class Stopwatch:
-    """Seconds of the host's clock spent on named things since the last lap."""
+    """Sum up the seconds of the host's clock by name since the last lap."""
 
     def __init__(self) -> None:
         self._begin()
@@ -19,13 +19,13 @@ class Stopwatch:
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
-        """Count what is done in the block towards a name."""
+        """Add the duration of the block to a name."""
         begun = time.perf_counter()
         yield
         self._spent[name] += time.perf_counter() - begun
 
     def lap(self, samples: int) -> dict[str, float]:
-        """Samples per second and each name's share of the time since the last lap; starts anew."""
+        """Return samples per second and each name's share of the time, and start a new lap."""
         elapsed = time.perf_counter() - self._begun
         shares = {f"{name}_share": seconds / elapsed for name, seconds in self._spent.items()}
         self._begin()
@@ -33,7 +33,7 @@ class Stopwatch:
 
 
 def summary(rows: Sequence[Mapping[str, float]]) -> str:
-    """The medians of many laps, at least one, in one line."""
+    """Write the medians of one or more laps in one line."""
     speed, data, step = (
         median(row[key] for row in rows)
         for key in ("samples_per_second", "data_share", "step_share")

@@ -1,8 +1,8 @@
-"""How good the averaged weights are on episodes that no step teaches.
+"""The quality of the averaged weights on episodes that no training step uses.
 
 Windows, noise levels and noise are the same at every step, in every arm and for every training
-seed, so that only the weights differ between two numbers. What is held out is taken as it is
-(sigma_trust = 0): hold out of trusted sources.
+seed, so that two numbers differ only by the weights. Held-out episodes count as trusted
+(sigma_trust = 0), so hold out episodes of trusted sources.
 """
 
 from itertools import pairwise
@@ -22,15 +22,15 @@ SEED = 0  # not the training seed: see above
 
 
 def held_out_draw(windows: NDArray[np.int64], law: Law, settings: ValidationSettings) -> Draw:
-    """What is validated: windows from all over the held-out ones, by rising noise level.
+    """Choose held-out windows, evenly spread over all of them, by rising noise level.
 
     Args:
         windows: (V,) the held-out windows.
-        law: of sigma in training.
-        settings: how many windows, and which bands.
+        law: the training law of sigma.
+        settings: number of windows, and the bands of sigma.
 
     Raises:
-        SettingsError: when nothing is held out, or a band holds no level.
+        SettingsError: if no window is held out, or a band holds no level.
     """
     if not len(windows):
         raise SettingsError(
@@ -53,7 +53,7 @@ def held_out_draw(windows: NDArray[np.int64], law: Law, settings: ValidationSett
 
 
 def bands(sigma: NDArray[np.floating], edges: list[float]) -> list[tuple[float, float, slice]]:
-    """(low, high, rows of the rising levels in (low, high]) of every band."""
+    """Return (low, high, rows of the rising levels in (low, high]) of every band."""
     limits = [0.0, *edges, float("inf")]
     rows = np.searchsorted(sigma, limits, side="right")
     return [
@@ -66,13 +66,13 @@ def bands(sigma: NDArray[np.floating], edges: list[float]) -> list[tuple[float, 
 def validate(
     policy: Policy, batch: Batch, loss: LossSettings, settings: ValidationSettings
 ) -> dict[str, float]:
-    """The row's numbers: the training's loss, whole and in each band of sigma, and action_error.
+    """Return the loss over all levels and in each band of sigma, and the action error.
 
     Args:
         policy: the averaged weights, in evaluation mode.
-        batch: of ``held_out_draw``.
-        loss: of the training.
-        settings: its bands.
+        batch: the batch of ``held_out_draw``.
+        loss: the training's loss settings.
+        settings: the bands.
     """
     device = batch.actions.device
     noise = torch_generator(SEED, "validation noise", device=device)
@@ -82,17 +82,17 @@ def validate(
         part = batch.rows(rows)
         return policy.loss(part, eps[rows], loss.mask_padding, loss.min_snr).item()
 
-    told = {"validation/loss": error(slice(None))}
+    row = {"validation/loss": error(slice(None))}
     for low, high, rows in bands(batch.sigma.cpu().numpy(), settings.bands):
-        told[f"validation/loss_{low:g}_{high:g}"] = error(rows)
-    return {**told, "validation/action_error": action_error(policy, batch)}
+        row[f"validation/loss_{low:g}_{high:g}"] = error(rows)
+    return {**row, "validation/action_error": action_error(policy, batch)}
 
 
 def action_error(policy: Policy, batch: Batch) -> float:
-    """Root mean square of sampled minus demonstrated action, in the actions' unit.
+    """Return the root mean square of sampled minus demonstrated action, in the actions' unit.
 
-    Over windows, the action dimensions that each has, and the executed steps before the episode's
-    end.
+    The mean is over windows, over the action dimensions of each, and over the executed steps before
+    the episode's end.
     """
     act = policy.horizons.act
     shape = (policy.noises, *batch.actions.shape)

@@ -156,8 +156,8 @@ def test_the_ambient_loss_is_unbiased_beyond_an_end() -> None:
     levels = [
         torch.full((len(kept),), level, dtype=torch.float64) for level in (sigma, sigma_trust)
     ]
-    x_trust, x_sigma = corrupt(x0, kept, eps, *levels)
-    target, seen = (x.mean(dim=1) for x in (ambient_target(x_trust, x_sigma, *levels), x_sigma))
+    noisy = corrupt(x0, kept, eps, *levels)
+    target, seen = (x.mean(dim=1) for x in (ambient_target(noisy), noisy.x_sigma))
     slope = float((target * seen).sum() / (seen * seen).sum())
     assert slope == pytest.approx(s**2 / (s**2 + sigma**2 / 8), abs=0.015)
 

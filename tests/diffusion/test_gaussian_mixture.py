@@ -15,7 +15,7 @@ from ambient_policy.ambient.admission import buffer_factor
 from ambient_policy.ambient.corrupt import corrupt
 from ambient_policy.diffusion.grid import Spacing, solver_grid
 from ambient_policy.diffusion.law import ContinuousLaw, Law, LawKind, UniformOverLevels
-from ambient_policy.diffusion.loss import denoising_loss, error_weight
+from ambient_policy.diffusion.loss import NoisyChunks, denoising_loss, error_weight
 from ambient_policy.diffusion.noise import Schedule, ddpm_levels
 from ambient_policy.diffusion.precondition import Prediction, coefficients
 from ambient_policy.diffusion.solve import Call, Solver, noises_needed, solve, solver_calls
@@ -102,21 +102,21 @@ SIGMA_MIN = 0.3
 M = 100_000
 
 
-def observed(kind: str, sigma: float) -> tuple[Tensor, Tensor, Tensor]:
-    """(x_trust, x_sigma, sigma_trust) of M one-dimensional samples.
+def observe(kind: str, sigma: float) -> NoisyChunks:
+    """Return M noisy one-dimensional samples.
 
     ordinary: all are known. ambient and cotraining: every other one is known at SIGMA_MIN only,
     which ambient knows and cotraining takes for x0.
     """
     generator = torch.Generator().manual_seed(4)
-    kept, eps = torch.randn(2, M, 1, 1, generator=generator, dtype=torch.float64)
+    kept_noise, eps = torch.randn(2, M, 1, 1, generator=generator, dtype=torch.float64)
     known_at = torch.arange(M) % 2 * torch.tensor(SIGMA_MIN).double()
     x0, zero, level = sample(M, seed=3)[..., :1], 0 * known_at, torch.full_like(known_at, sigma)
     if kind == "ambient":
-        return *corrupt(x0, kept, eps, level, known_at), known_at
+        return corrupt(x0, kept_noise, eps, level, known_at)
     if kind == "cotraining":
-        x0, _ = corrupt(x0, kept, eps, level, known_at)
-    return *corrupt(x0, kept, eps, level, zero), zero
+        x0 = corrupt(x0, kept_noise, eps, level, known_at).x_trust
+    return corrupt(x0, kept_noise, eps, level, zero)
 
 
 def denoiser(prediction: Prediction, theta: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
@@ -130,13 +130,12 @@ def denoiser(prediction: Prediction, theta: Tensor, x: Tensor, sigma: Tensor) ->
 
 def minimiser(kind: str, prediction: Prediction, sigma: float) -> Tensor:
     """theta at which the loss of training is least; it is quadratic, so Newton needs one step."""
-    x_trust, x, sigma_trust = observed(kind, sigma)
-    level, mask = torch.full((M,), sigma).double(), torch.ones(M, 1, dtype=torch.bool)
-    weight = error_weight(prediction, level, 0.5, None)
+    noisy, mask = observe(kind, sigma), torch.ones(M, 1, dtype=torch.bool)
+    weight = error_weight(prediction, noisy.sigma, 0.5, None)
 
     def loss(theta: Tensor) -> Tensor:
-        x0_hat = denoiser(prediction, theta, x, level)
-        return denoising_loss(x0_hat, x_trust, x, level, sigma_trust, weight, mask)
+        x0_hat = denoiser(prediction, theta, noisy.x_sigma, noisy.sigma)
+        return denoising_loss(x0_hat, noisy, weight, mask)
 
     start = torch.zeros(18, dtype=torch.float64, requires_grad=True)
     (gradient,) = torch.autograd.grad(loss(start), start)
@@ -157,7 +156,7 @@ def test_ambient_and_ordinary_loss_share_their_minimiser_and_cotraining_is_biase
     prediction: Prediction, sigma: float
 ) -> None:
     """Cotraining learns, as it should, the denoiser of what it was shown: another distribution."""
-    _, x, _ = observed("ordinary", sigma)
+    x = observe("ordinary", sigma).x_sigma
     level, mean = torch.full((M,), sigma).double(), MEAN[:, :1]
     blurred = torch.tensor([S] * 3 + [float(np.hypot(S, SIGMA_MIN))] * 3).double()
     shown = exact(x, level, torch.cat([mean, mean]), torch.cat([SHARE, SHARE]) / 2, blurred)

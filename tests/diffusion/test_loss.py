@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ambient_policy.ambient.corrupt import corrupt
-from ambient_policy.diffusion.loss import ambient_target, denoising_loss, error_weight
+from ambient_policy.diffusion.loss import NoisyChunks, ambient_target, denoising_loss, error_weight
 from ambient_policy.diffusion.precondition import Prediction, c_noise, coefficients
 
 torch.set_default_dtype(torch.float32)
@@ -45,10 +45,7 @@ def test_weighted_loss_is_the_error_of_what_the_network_estimates(prediction: Pr
     torch.testing.assert_close(c_in * x, seen)
     loss = denoising_loss(
         c_skip * x + c_out * output,
-        x0,
-        x,
-        SIGMA,
-        0 * SIGMA,
+        NoisyChunks(x0, x, SIGMA, 0 * SIGMA),
         error_weight(prediction, SIGMA, DATA, None),
         everything(),
     )
@@ -61,10 +58,10 @@ def test_noise_embedding_sees_the_steps_of_the_cosine_schedule() -> None:
 
 
 def test_ambient_loss_without_trust_level_is_the_ordinary_loss() -> None:
-    x0, kept, eps = normal(B, TP, A), normal(B, TP, A, seed=1), normal(B, TP, A, seed=2)
-    x_trust, x_sigma = corrupt(x0, kept, eps, SIGMA, 0 * SIGMA)
-    assert torch.equal(x_trust, x0)
-    assert torch.equal(ambient_target(x_trust, x_sigma, SIGMA, 0 * SIGMA), x0)
+    x0, kept_noise, eps = normal(B, TP, A), normal(B, TP, A, seed=1), normal(B, TP, A, seed=2)
+    noisy = corrupt(x0, kept_noise, eps, SIGMA, 0 * SIGMA)
+    assert torch.equal(noisy.x_trust, x0)
+    assert torch.equal(ambient_target(noisy), x0)
 
 
 def test_ambient_loss_equals_its_two_published_forms() -> None:
@@ -73,12 +70,13 @@ def test_ambient_loss_equals_its_two_published_forms() -> None:
     x_trust, x_sigma, d = normal(1, TP, A), normal(1, TP, A, seed=1), normal(1, TP, A, seed=2)
     mask = torch.ones(1, TP, dtype=torch.bool)
     one = error_weight(Prediction.x0, sigma, DATA, None)
-    ours = denoising_loss(d, x_trust, x_sigma, sigma, sigma_trust, one, mask)
+    noisy = NoisyChunks(x_trust, x_sigma, sigma, sigma_trust)
+    ours = denoising_loss(d, noisy, one, mask)
     r = (sigma_trust / sigma) ** 2
     torch.testing.assert_close(
         ours, (((1 - r) * d + r * x_sigma - x_trust) ** 2).mean() / ((1 - r) ** 2).squeeze()
     )
-    s, s_min, x_s, x_smin = vp_images(x_trust, x_sigma, sigma, sigma_trust)
+    s, s_min, x_s, x_smin = vp_images(noisy)
     gap = s**2 - s_min**2
     slides = (
         d + s_min**2 * (1 - s**2).sqrt() / gap * x_s - s**2 * (1 - s_min**2).sqrt() / gap * x_smin
@@ -86,8 +84,9 @@ def test_ambient_loss_equals_its_two_published_forms() -> None:
     torch.testing.assert_close(ours, (slides**2).mean())
 
 
-def vp_images(x_trust: Tensor, x_sigma: Tensor, sigma: Tensor, sigma_trust: Tensor) -> Any:
-    """(s, s_min, x_s, x_smin) of FACTS."""
+def vp_images(noisy: NoisyChunks) -> Any:
+    """Return (s, s_min, x_s, x_smin), the noisy chunks in VP letters."""
+    x_trust, x_sigma, sigma, sigma_trust = noisy
     s, s_min = sigma / (1 + sigma**2).sqrt(), sigma_trust / (1 + sigma_trust**2).sqrt()
     return s, s_min, x_sigma * (1 - s**2).sqrt(), x_trust * (1 - s_min**2).sqrt()
 
@@ -103,13 +102,11 @@ def eps_target(x_s: Tensor, x_smin: Tensor, s: Tensor, s_min: Tensor, slides: bo
 def test_ambient_loss_of_eps_equals_its_form_in_vp_letters() -> None:
     sigma, sigma_trust = torch.tensor([0.8]).double(), torch.tensor([0.3]).double()
     x_trust, x_sigma, eps_hat = (normal(1, TP, A, seed=i) for i in range(3))
-    s, s_min, x_s, x_smin = vp_images(x_trust, x_sigma, sigma, sigma_trust)
+    noisy = NoisyChunks(x_trust, x_sigma, sigma, sigma_trust)
+    s, s_min, x_s, x_smin = vp_images(noisy)
     ours = denoising_loss(
         x_sigma - sigma * eps_hat,
-        x_trust,
-        x_sigma,
-        sigma,
-        sigma_trust,
+        noisy,
         error_weight(Prediction.eps, sigma, DATA, None),
         torch.ones(1, TP, dtype=torch.bool),
     )
@@ -120,7 +117,7 @@ def test_ambient_loss_of_eps_equals_its_form_in_vp_letters() -> None:
 def test_the_slides_eps_form_is_not_the_ordinary_loss_without_trust_level() -> None:
     x0, eps = normal(B, TP, A), normal(B, TP, A, seed=1)
     sigma = SIGMA[:, None, None]
-    s, zero, x_s, x_smin = vp_images(x0, x0 + sigma * eps, sigma, 0 * sigma)
+    s, zero, x_s, x_smin = vp_images(NoisyChunks(x0, x0 + sigma * eps, sigma, 0 * sigma))
     torch.testing.assert_close(eps_target(x_s, x_smin, s, zero, slides=False), eps)
     error = eps_target(x_s, x_smin, s, zero, slides=True) - eps
     torch.testing.assert_close(error, (1 / (1 - s**2).sqrt() - 1 / s) * x_s)
@@ -133,8 +130,8 @@ def test_the_slides_eps_form_is_biased_and_ours_is_not() -> None:
     sigma, sigma_trust = torch.full((n, 1, 1), 0.7).double(), torch.full((n, 1, 1), 0.4).double()
     x0 = normal(n, 1, 1) * v**0.5
     noises = normal(n, 1, 1, seed=1), normal(n, 1, 1, seed=2)
-    x_trust, x_sigma = corrupt(x0, *noises, sigma.flatten(), sigma_trust.flatten())
-    s, s_min, x_s, x_smin = vp_images(x_trust, x_sigma, sigma, sigma_trust)
+    x_trust, x_sigma, *_ = corrupt(x0, *noises, sigma.flatten(), sigma_trust.flatten())
+    s, s_min, x_s, x_smin = vp_images(NoisyChunks(x_trust, x_sigma, sigma, sigma_trust))
     exact = (s[0] / (v * (1 - s[0] ** 2) + s[0] ** 2)).item()
     slope = {
         slides: (eps_target(x_s, x_smin, s, s_min, slides) * x_s).mean() / (x_s**2).mean()
@@ -149,8 +146,8 @@ def test_ambient_target_is_unbiased_given_what_the_denoiser_sees() -> None:
     n, v, sigma, sigma_trust = 400_000, 0.5, 0.7, 0.4
     levels = torch.full((n,), sigma).double(), torch.full((n,), sigma_trust).double()
     x0 = normal(n, 1, 1) * v**0.5
-    x_trust, x = corrupt(x0, normal(n, 1, 1, seed=1), normal(n, 1, 1, seed=2), *levels)
-    target = ambient_target(x_trust, x, *levels)
+    noisy = corrupt(x0, normal(n, 1, 1, seed=1), normal(n, 1, 1, seed=2), *levels)
+    target, x = ambient_target(noisy), noisy.x_sigma
     slope = (target * x).mean() / (x * x).mean()
     assert slope.item() == pytest.approx(v / (v + sigma**2), abs=0.01)
 
@@ -164,13 +161,13 @@ def test_both_losses_ask_every_parametrisation_for_the_same_network(
     n, v, sigma = 200_000, 0.5, 0.7
     levels = torch.full((n,), sigma).double(), torch.full((n,), sigma_trust).double()
     x0 = normal(n, 1, 1) * v**0.5
-    x_trust, x = corrupt(x0, normal(n, 1, 1, seed=1), normal(n, 1, 1, seed=2), *levels)
+    noisy = corrupt(x0, normal(n, 1, 1, seed=1), normal(n, 1, 1, seed=2), *levels)
     c_skip, c_out, _ = coefficients(prediction, levels[0], DATA)
     weight, mask = error_weight(prediction, levels[0], DATA, None), torch.ones(n, 1).bool()
 
     def loss(c: float) -> float:
-        answer = c_skip * x + c_out * c * x
-        return denoising_loss(answer, x_trust, x, *levels, weight, mask).item()
+        answer = c_skip * noisy.x_sigma + c_out * c * noisy.x_sigma
+        return denoising_loss(answer, noisy, weight, mask).item()
 
     low, middle, high = loss(-1), loss(0), loss(1)  # a parabola, and its lowest point
     best = (low - high) / (2 * (low - 2 * middle + high))
@@ -182,24 +179,24 @@ def test_corruption_has_variance_sigma_squared_whatever_the_trust_level() -> Non
     for sigma_trust in (0.0, 0.5, 0.9):
         n = 200_000
         zero = torch.zeros(n, 1, 1).double()
-        _, x = corrupt(
+        noisy = corrupt(
             zero,
             normal(n, 1, 1),
             normal(n, 1, 1, seed=1),
             torch.full((n,), 0.9).double(),
             torch.full((n,), sigma_trust).double(),
         )
-        assert x.var().item() == pytest.approx(0.81, rel=0.02)
+        assert noisy.x_sigma.var().item() == pytest.approx(0.81, rel=0.02)
 
 
 def test_masked_steps_do_not_count() -> None:
     x, mask = normal(B, TP, A), everything()
     mask[:, 5:] = False
-    args = (SIGMA, 0 * SIGMA, torch.ones(B, 1, 1), mask)
+    noisy, weight = NoisyChunks(x, x, SIGMA, 0 * SIGMA), torch.ones(B, 1, 1)
     wrong_where_masked = x.clone()
     wrong_where_masked[:, 5:] = 1e6
-    assert denoising_loss(wrong_where_masked, x, x, *args) == 0
-    assert denoising_loss(x + 1, x, x, *args).item() == pytest.approx(1.0)
+    assert denoising_loss(wrong_where_masked, noisy, weight, mask) == 0
+    assert denoising_loss(x + 1, noisy, weight, mask).item() == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("prediction", list(Prediction))
