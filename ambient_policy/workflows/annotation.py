@@ -4,8 +4,9 @@
 ``sigma_min={step:3}`` and ``{vp:0.074}`` are other ways to write a level.
 ``python scripts/annotate.py source=suboptimal table=thresholds.csv``: a line
 ``sigma_min,sigma_max`` for each, in order; ``inf`` is a number.
-``source=[a,b]`` or ``source=all``: several stores, by ``workers=4`` at once, with ``jobs=ray`` on a
-Ray cluster. Whatever is wrong with any of them is said before the first is written.
+``source=[a,b]`` or ``source=all``: several stores, with ``jobs.workers=4`` at once, with
+``jobs.where=ray`` on a Ray cluster. Whatever is wrong with any of them is said before the first is
+written.
 
 ``data=`` is that of the training, with its ``mixture`` if it has one; where the training's
 experiment or command line changes ``normalizer``, ``dimensions``, ``horizons`` or ``actions``, say
@@ -18,12 +19,12 @@ from typing import Any
 
 from rich.console import Console
 
-from ambient_datasets.conversion.workers import Jobs, check_workers, open_workers
 from ambient_datasets.normalizing import build_normalizers
 from ambient_datasets.store import Annotation, Store, annotate_store
 from ambient_datasets.union import unite
 from ambient_policy.errors import SettingsError, unknown
 from ambient_policy.horizons import Horizons
+from ambient_policy.jobs import JobSettings, open_jobs
 from ambient_policy.settings import (
     ActionSettings,
     Tables,
@@ -44,9 +45,8 @@ class AnnotateSettings(ThresholdSettings, DataConfig):
     # as in training: the normaliser is fitted on what the network learns
     horizons: Horizons = field(default_factory=Horizons)
     actions: ActionSettings = field(default_factory=ActionSettings)
-    # how many are written at once, and where: processes here, or on a Ray cluster
-    workers: int = 1
-    jobs: Jobs = Jobs.local
+    # how many are written at once, and where
+    jobs: JobSettings = field(default_factory=lambda: JobSettings(workers=1))
 
 
 def choose(given: Any, sources: Sequence[str]) -> list[str]:
@@ -82,7 +82,6 @@ def tell_use(name: str, settings: AnnotateSettings) -> str:
 
 def annotate(settings: AnnotateSettings) -> None:
     """Check, write."""
-    check_workers(settings.workers)
     sources = settings.all_sources()
     names = choose(settings.source, list(sources))
     stores = {name: open_source(name, source, settings.tables) for name, source in sources.items()}
@@ -99,8 +98,8 @@ def annotate(settings: AnnotateSettings) -> None:
         low, high = resolve_thresholds(settings, name, len(stores[name])).T
         annotation = Annotation(low, high, normalizers[name].fingerprint)
         tasks.append((stores[name].path.absolute(), annotation))
-    with open_workers(settings.workers, settings.jobs) as each:
-        for k, _ in each(annotate_store, tasks):
+    with open_jobs(settings.jobs) as jobs:
+        for k, _ in jobs.each(annotate_store, tasks):
             Console().print(
                 f"{stores[names[k]].path}: {len(stores[names[k]])} episodes annotated under "
                 f"normaliser {normalizers[names[k]].fingerprint}; use them with "

@@ -3,7 +3,7 @@
     python scripts/convert.py format=diffusion_policy path=replay.zarr out=data/replay.zarr \
         state=[state] action=[action] task=push source=human control_rate=10
 
-Continues a conversion that was stopped; ``workers=4`` converts in four processes."""
+Continues a conversion that was stopped; ``jobs.workers=4`` converts in four processes."""
 
 from dataclasses import dataclass, field, fields
 
@@ -13,7 +13,7 @@ from ambient_datasets.conversion import convert as inward
 from ambient_datasets.conversion.columns import Column
 from ambient_datasets.conversion.recipe import Recipe
 from ambient_datasets.conversion.resample import Resample
-from ambient_datasets.conversion.workers import Jobs
+from ambient_policy.jobs import JobSettings
 
 
 @dataclass
@@ -54,9 +54,8 @@ class ConvertSettings:
     # to hold in the end (null: all), and numbers of episodes of the source not to take
     max_episodes: int | None = None
     leave_out: list[int] = field(default_factory=list)
-    # how many convert at once, and where: processes here, or on a Ray cluster
-    workers: int = 1
-    jobs: Jobs = Jobs.local
+    # how many convert at once, and where
+    jobs: JobSettings = field(default_factory=lambda: JobSettings(workers=1))
 
 
 def convert(settings: ConvertSettings) -> None:
@@ -68,7 +67,6 @@ def convert(settings: ConvertSettings) -> None:
         recipe,
         max_episodes=settings.max_episodes,
         leave_out=settings.leave_out,
-        workers=settings.workers,
         jobs=settings.jobs,
     )
     Console(soft_wrap=True).print(str(conversion), highlight=False, markup=False)

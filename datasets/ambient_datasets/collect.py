@@ -10,18 +10,13 @@ number (episodes + discarded): no further record is needed, and a kill at any mo
 the attempt in flight.
 """
 
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import count
-from multiprocessing import get_context
 from pathlib import Path
 from typing import cast
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ambient_datasets.store import (
     JSON,
@@ -36,10 +31,59 @@ from ambient_envs import ALL_TASKS
 from ambient_envs.experts import Attempt, World, attempt_episode, find_expert
 from ambient_envs.layouts import layout_walls
 from ambient_policy.errors import DataError, SettingsError, unknown
+from ambient_policy.jobs import Jobs, JobSettings, Where, open_jobs
+from ambient_policy.progress import progress
 from ambient_policy.seeding import integer
+from ambient_policy.settings import TaskSettings
 
-AHEAD = 16  # attempts given to each worker before the oldest is awaited
+AHEAD = 16  # attempts of each worker beyond the oldest one that is not finished
 FRUITLESS = 200  # attempts in a row without a success: then something is wrong
+
+
+@dataclass
+class CollectSettings:
+    """What to collect, and where to."""
+
+    # folder of the store: a new one, or one begun with the same settings
+    path: str = "data/demonstrations.zarr"
+    # who demonstrates: gcs (trusted) or rrt (suboptimal)
+    expert: str = "???"
+    # successful episodes to hold in the end
+    episodes: int = 100
+    # of worlds and planners
+    seed: int = 0
+    # cameras of the task to store pictures of (maze: top, tilted), and their side [px]
+    cameras: list[str] = field(default_factory=list)
+    image_size: int = 96
+    task: TaskSettings = field(default_factory=TaskSettings)
+    # how many collect at once, and where; the store does not depend on it
+    jobs: JobSettings = field(default_factory=JobSettings)
+
+    def __post_init__(self) -> None:
+        if self.task.id not in ALL_TASKS:
+            raise unknown("task", self.task.id, ALL_TASKS)
+        for name in sorted({*self.task.kwargs} - {"layout"}):
+            refusal = unknown("task.kwargs", name, ["layout"])
+            raise SettingsError(f"{refusal} Cameras are chosen by cameras=[top] image_size=96.")
+        find_expert(self.expert)
+        layout_walls(self.layout)
+        if self.episodes < 1:
+            raise SettingsError(f"episodes = {self.episodes} must be at least 1.")
+        if self.jobs.where is Where.slurm:
+            raise SettingsError(
+                "jobs.where = slurm: an attempt takes seconds, too short for a job of Slurm. Give "
+                "jobs.where=here or ray."
+            )
+
+    @property
+    def layout(self) -> str:
+        """The name of the task's layout."""
+        return str(self.task.kwargs.get("layout", ""))
+
+    @property
+    def world(self) -> World:
+        """The world in which the expert tries."""
+        return World(self.task.id, self.layout, tuple(self.cameras), self.image_size)
 
 
 @dataclass(frozen=True)
@@ -69,72 +113,48 @@ class Collection:
         )
 
 
-def collect(
-    path: str | Path,
-    *,
-    task_id: str,
-    expert: str,
-    episodes: int,
-    seed: int,
-    workers: int,
-    layout: str,
-    cameras: Sequence[str] = (),
-    image_size: int = 96,
-    progress: bool = True,
-) -> Collection:
-    """Fill the store at ``path`` until it holds ``episodes`` successful episodes.
+def collect(settings: CollectSettings, console: Console | None = None) -> Collection:
+    """Fill a store until it holds as many successful episodes as the settings say.
 
     Args:
-        path: a new store, or one begun with the same task, expert, seed, layout and cameras.
-        task_id: one of ``ambient_envs.ALL_TASKS``.
-        expert: one of ``ambient_envs.experts.EXPERTS``.
-        episodes: to hold in the end.
-        seed: of worlds and planners.
-        workers: processes; 1 works in this one.
-        layout: one of ``ambient_envs.layouts.LAYOUTS``.
-        cameras: of the task, to store the pictures of beside the state.
-        image_size: side of those square pictures [px].
-        progress: show a bar, and how many attempts were discarded.
+        settings: what to collect, and where to.
+        console: where progress and summary appear; None is the standard error.
 
     Raises:
-        SettingsError: for an unknown name, numbers that make no sense, or pictures that cannot be
-            drawn here.
-        DataError: if another collection lies at ``path``.
+        SettingsError: for pictures that cannot be drawn here.
+        DataError: if another collection lies at the path; if the expert always fails.
     """
-    _check(task_id, expert, layout, episodes, workers)
-    world = World(task_id, layout, tuple(cameras), image_size)
-    path = Path(path)
-    held = _resume(path, _attributes(world, expert, seed), world, episodes)
-    appender = Appender(path) if held.episodes < episodes else None
-    with ExitStack() as stack:
-        console = Console(stderr=True, quiet=not progress)
-        bar = stack.enter_context(_bar(console))
-        shown = bar.add_task(f"collect {expert} {layout}", total=episodes, completed=held.episodes)
-        attempts = _attempts(stack, world, expert, seed, workers, held.attempts)
-        fruitless = 0
-        while appender is not None and held.episodes < episodes:
-            attempt = next(attempts)
-            held = _keep(path, appender, held, attempt)
-            fruitless = fruitless + 1 if attempt.failure else 0
-            _check_fruitful(fruitless, held, expert, layout)
-            bar.update(shown, completed=held.episodes)
-        console.print(f"{path}: {held}", highlight=False)
+    console = Console(stderr=True) if console is None else console
+    path, title = Path(settings.path), f"collect {settings.expert} {settings.layout}"
+    held = _resume(path, _attributes(settings), settings)
+    if held.episodes < settings.episodes:
+        with (
+            progress(title, settings.episodes, held.episodes, console) as bar,
+            open_jobs(settings.jobs) as jobs,
+        ):
+            for collection in _fill(path, held, settings, jobs):
+                bar.update(collection.episodes)
+                held = collection
+    console.print(f"{path}: {held}", highlight=False)
     return held
 
 
-def _check(task_id: str, expert: str, layout: str, episodes: int, workers: int) -> None:
-    if task_id not in ALL_TASKS:
-        raise unknown("task", task_id, ALL_TASKS)
-    find_expert(expert)
-    layout_walls(layout)
-    if episodes < 1 or workers < 1:
-        raise SettingsError(
-            f"episodes = {episodes}, workers = {workers}: both must be at least 1 "
-            "(workers = 1 collects in this process)."
-        )
+def _fill(
+    path: Path, held: Collection, settings: CollectSettings, jobs: Jobs
+) -> Iterator[Collection]:
+    """Attempt after attempt until the store is full; yields what it holds after each."""
+    appender, fruitless = Appender(path), 0
+    for attempt in _attempts(settings, jobs, held.attempts):
+        held = _record(path, appender, held, attempt)
+        fruitless = fruitless + 1 if attempt.failure else 0
+        _check_fruitful(fruitless, held, settings)
+        yield held
+        if held.episodes == settings.episodes:
+            return
 
 
-def _attributes(world: World, expert: str, seed: int) -> Attributes:
+def _attributes(settings: CollectSettings) -> Attributes:
+    world, expert = settings.world, settings.expert
     task = world.make()
     task.reset(seed=0)  # pictures that cannot be drawn are refused before anything is written
     task.close()
@@ -146,22 +166,28 @@ def _attributes(world: World, expert: str, seed: int) -> Attributes:
         observation_units=task.observation_units,
         action_names=task.action_names,
         action_units=task.action_units,
-        extra={"planner": expert, "layout": world.layout, "seed": seed, "discarded": {}},
+        extra={
+            "planner": expert,
+            "layout": settings.layout,
+            "seed": settings.seed,
+            "discarded": {},
+        },
     )
 
 
-def _resume(path: Path, attributes: Attributes, world: World, episodes: int) -> Collection:
-    """What the store holds already; makes it where there is none."""
+def _resume(path: Path, attributes: Attributes, settings: CollectSettings) -> Collection:
+    """What the store holds already; creates it where there is none."""
+    frames = settings.world.frames
     if not path.exists():
-        create_store(path, attributes, world.frames)
+        create_store(path, attributes, frames)
         return Collection(0, {})
     store = open_store(path)
-    found = {name: frames.shape for name, frames in store.cameras.items()}
-    _check_same(path, _origin(store.attributes, found), _origin(attributes, world.frames))
-    if len(store) > episodes:
+    before = {name: camera.shape for name, camera in store.cameras.items()}
+    _check_same(path, _origin(store.attributes, before), _origin(attributes, frames))
+    if len(store) > settings.episodes:
         raise DataError(
-            f"{path}: holds {len(store)} episodes already, more than the {episodes} asked for. "
-            "Ask for at least as many, delete it or give another path."
+            f"{path}: holds {len(store)} episodes already, more than the {settings.episodes} asked "
+            "for. Ask for at least as many, delete it or give another path."
         )
     discarded = cast(dict[str, int], store.attributes.extra["discarded"])
     return Collection(len(store), dict(discarded))
@@ -181,42 +207,26 @@ def _origin(
     }
 
 
-def _check_same(path: Path, found: dict[str, object], asked: dict[str, object]) -> None:
+def _check_same(path: Path, before: dict[str, object], now: dict[str, object]) -> None:
     """Refuse to continue a store that another collection began."""
-    if found != asked:
+    if before != now:
         raise DataError(
-            f"{path}: this store holds {found}, but {asked} was asked for. "
+            f"{path}: this store holds {before}, but {now} was asked for. "
             "Ask for the same, delete the store or give another path."
         )
 
 
-def _attempts(
-    stack: ExitStack, world: World, expert: str, seed: int, workers: int, first: int
-) -> Iterator[Attempt]:
-    """Attempts first, first + 1, ... in order, from this process or from workers."""
+def _attempts(settings: CollectSettings, jobs: Jobs, first: int) -> Iterator[Attempt]:
+    """Attempts first, first + 1, ... in order."""
+    world, expert, seed = settings.world, settings.expert, settings.seed
     orders = (
         (world, expert, integer(seed, "collect world", k), integer(seed, "collect plan", k))
         for k in count(first)
     )
-    if workers == 1:
-        return (attempt_episode(*order) for order in orders)
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
-    stack.callback(pool.shutdown, cancel_futures=True)
-    return _in_order(pool, orders, workers * AHEAD)
+    return jobs.in_order(attempt_episode, orders, AHEAD * settings.jobs.cores)
 
 
-def _in_order(
-    pool: ProcessPoolExecutor, orders: Iterator[tuple[World, str, int, int]], ahead: int
-) -> Iterator[Attempt]:
-    """Results in the order of the orders, ``ahead`` of them under way."""
-    waiting: deque[Future[Attempt]] = deque()
-    for order in orders:
-        waiting.append(pool.submit(attempt_episode, *order))
-        if len(waiting) >= ahead:
-            yield waiting.popleft().result()
-
-
-def _keep(path: Path, appender: Appender, held: Collection, attempt: Attempt) -> Collection:
+def _record(path: Path, appender: Appender, held: Collection, attempt: Attempt) -> Collection:
     """Store a success, count a failure; either is one commit on disk."""
     if not attempt.failure:
         appender.append(Episode(attempt.observations, attempt.actions, attempt.images))
@@ -227,14 +237,10 @@ def _keep(path: Path, appender: Appender, held: Collection, attempt: Attempt) ->
     return Collection(held.episodes, discarded)
 
 
-def _check_fruitful(fruitless: int, held: Collection, expert: str, layout: str) -> None:
+def _check_fruitful(fruitless: int, held: Collection, settings: CollectSettings) -> None:
     if fruitless >= FRUITLESS:
         raise DataError(
-            f"expert '{expert}' failed {fruitless} times in a row in layout '{layout}': {held}. "
-            "Check the layout: can a robot pass, and are start and goal connected?"
+            f"expert '{settings.expert}' failed {fruitless} times in a row in layout "
+            f"'{settings.layout}': {held}. Check the layout: can a robot pass, and are start and "
+            "goal connected?"
         )
-
-
-def _bar(console: Console) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    return Progress(*columns, TimeRemainingColumn(), console=console, disable=console.quiet)

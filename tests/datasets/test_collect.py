@@ -8,21 +8,36 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from ambient_datasets import collect as collecting
-from ambient_datasets.collect import Collection, collect
+from ambient_datasets.collect import Collection, CollectSettings, collect
 from ambient_datasets.store import open_store
 from ambient_envs.experts import Attempt, World
 from ambient_policy.errors import DataError, SettingsError
+from ambient_policy.jobs import JobSettings, Where
+from ambient_policy.settings import TaskSettings
 
-MAZE: dict[str, Any] = {
-    "task_id": "ambient_envs/Maze-v0",
-    "expert": "rrt",
-    "seed": 5,
-    "workers": 1,
-    "layout": "rooms",
-    "progress": False,
-}
+MAZE: dict[str, Any] = {"expert": "rrt", "seed": 5}
+
+
+def collected(
+    path: Path,
+    episodes: int,
+    *,
+    layout: str = "rooms",
+    workers: int = 1,
+    console: Console | None = None,
+    **choices: Any,
+) -> Collection:
+    """Collect in the maze; quietly, unless there is a console."""
+    task = TaskSettings(id="ambient_envs/Maze-v0", kwargs={"layout": layout})
+    settings = CollectSettings(
+        path=str(path),
+        episodes=episodes,
+        **{"task": task, "jobs": JobSettings(workers=workers), **choices},
+    )
+    return collect(settings, console or Console(quiet=True))
 
 
 def files(store: Path) -> dict[str, bytes]:
@@ -54,13 +69,13 @@ def test_the_store_does_not_depend_on_the_number_of_workers(tmp_path: Path) -> N
     pytest.importorskip("ompl")
     seen = {**MAZE, "cameras": ["top"], "image_size": 8}
     for workers in (1, 2):
-        collect(tmp_path / f"{workers}.zarr", episodes=5, **{**seen, "workers": workers})
+        collected(tmp_path / f"{workers}.zarr", episodes=5, **{**seen, "workers": workers})
     assert files(tmp_path / "1.zarr") == files(tmp_path / "2.zarr")
 
 
 def test_what_a_collected_store_says_and_holds(tmp_path: Path) -> None:
     pytest.importorskip("ompl")
-    held = collect(tmp_path / "store.zarr", episodes=3, **MAZE)
+    held = collected(tmp_path / "store.zarr", episodes=3, **MAZE)
     store = open_store(tmp_path / "store.zarr")
     said = store.attributes
     assert (said.task, said.source, said.control_rate) == ("ambient_envs/Maze-v0", "rrt", 10.0)
@@ -86,8 +101,8 @@ def test_pictures_are_stored_beside_the_states_they_show(
     pytest.importorskip("ompl")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # for the unpacked frames
     seen = {**MAZE, "cameras": ("top", "tilted"), "image_size": 24}
-    collect(tmp_path / "seen.zarr", episodes=2, **seen)
-    collect(tmp_path / "blind.zarr", episodes=2, **MAZE)
+    collected(tmp_path / "seen.zarr", episodes=2, **seen)
+    collected(tmp_path / "blind.zarr", episodes=2, **MAZE)
     store, blind = open_store(tmp_path / "seen.zarr"), open_store(tmp_path / "blind.zarr")
     assert np.array_equal(store.observations(), blind.observations())
     assert np.array_equal(store.actions(), blind.actions()) and not blind.cameras
@@ -112,19 +127,19 @@ def test_a_collection_with_pictures_continues_with_the_same_cameras(tmp_path: Pa
     seen = {**MAZE, "cameras": ["top"], "image_size": 16}
     for parts in ((1, 2), (2,)):
         for episodes in parts:
-            collect(tmp_path / f"{len(parts)}.zarr", episodes=episodes, **seen)
+            collected(tmp_path / f"{len(parts)}.zarr", episodes=episodes, **seen)
     assert files(tmp_path / "1.zarr") == files(tmp_path / "2.zarr")
     changes: list[dict[str, Any]] = [{"cameras": []}, {"cameras": ["tilted"]}, {"image_size": 17}]
     for change in changes:
         with pytest.raises(DataError, match=r"'cameras': {'top': \(16, 16, 3\)}}, but .* asked"):
-            collect(tmp_path / "1.zarr", episodes=4, **{**seen, **change})
+            collected(tmp_path / "1.zarr", episodes=4, **{**seen, **change})
 
 
 def test_failures_are_discarded_counted_and_told(
     tmp_path: Path, invented: Callable[[str], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     invented("wall")
-    held = collect(tmp_path / "store.zarr", episodes=20, **{**MAZE, "progress": True})
+    held = collected(tmp_path / "store.zarr", episodes=20, **MAZE, console=Console(stderr=True))
     store = open_store(tmp_path / "store.zarr")
     assert len(store) == 20 and held.discarded["wall"] > 0
     assert store.attributes.extra["discarded"] == held.discarded
@@ -135,8 +150,8 @@ def test_a_stopped_collection_continues_as_if_it_had_not(
     tmp_path: Path, invented: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     invented("time")
-    whole = collect(tmp_path / "whole.zarr", episodes=20, **MAZE)
-    parts = [collect(tmp_path / "parts.zarr", episodes=n, **MAZE) for n in (1, 7, 7, 12)]
+    whole = collected(tmp_path / "whole.zarr", episodes=20, **MAZE)
+    parts = [collected(tmp_path / "parts.zarr", episodes=n, **MAZE) for n in (1, 7, 7, 12)]
     assert [part.episodes for part in parts] == [1, 7, 7, 12]
 
     attempts = collecting._attempts
@@ -147,10 +162,10 @@ def test_a_stopped_collection_continues_as_if_it_had_not(
 
     monkeypatch.setattr(collecting, "_attempts", stopped)
     with pytest.raises(KeyboardInterrupt):
-        collect(tmp_path / "parts.zarr", episodes=20, **MAZE)
+        collected(tmp_path / "parts.zarr", episodes=20, **MAZE)
     monkeypatch.setattr(collecting, "_attempts", attempts)
     assert 12 < len(open_store(tmp_path / "parts.zarr")) < 20
-    assert collect(tmp_path / "parts.zarr", episodes=20, **MAZE) == whole
+    assert collected(tmp_path / "parts.zarr", episodes=20, **MAZE) == whole
     assert files(tmp_path / "parts.zarr") == files(tmp_path / "whole.zarr")
 
 
@@ -162,10 +177,10 @@ def test_another_collection_is_not_continued(
 ) -> None:
     invented("wall")
     path = tmp_path / "store.zarr"
-    collect(path, episodes=3, **MAZE)
+    collected(path, episodes=3, **MAZE)
     before = files(path)
     with pytest.raises(DataError, match=r"store.zarr: this store holds .* was asked for. Ask for"):
-        collect(path, episodes=3, **{**MAZE, **change})
+        collected(path, episodes=3, **{**MAZE, **change})
     assert files(path) == before
 
 
@@ -181,27 +196,31 @@ def test_messages(
 ) -> None:
     path = tmp_path / "store.zarr"
     for change, text in (
-        ({"task_id": "ambient_envs/Mase-v0"}, "unknown task 'ambient_envs/Mase-v0'; known: amb"),
+        (
+            {"task": TaskSettings(id="ambient_envs/Mase-v0")},
+            "unknown task 'ambient_envs/Mase-v0'; known: amb",
+        ),
         ({"expert": "gsc"}, "unknown expert 'gsc'; known: gcs, rrt"),
         ({"layout": "room"}, "unknown layout 'room'; known: corridors, rooms"),
-        ({"workers": 0}, "episodes = 3, workers = 0: both must be at least 1"),
+        ({"episodes": 0}, "episodes = 0 must be at least 1"),
+        ({"jobs": JobSettings(Where.slurm)}, "jobs.where = slurm: an attempt takes seconds"),
     ):
         with pytest.raises(SettingsError, match=text):
-            collect(path, **{"episodes": 3, **MAZE, **change})
+            collected(path, **{"episodes": 3, **MAZE, **change})
     with pytest.raises(SettingsError, match="unknown camera 'toop'; known: tilted, top"):
-        collect(path, episodes=3, **MAZE, cameras=["toop"])
+        collected(path, episodes=3, **MAZE, cameras=["toop"])
     with pytest.raises(SettingsError, match="image_size = 0 px must be from 1"):
-        collect(path, episodes=3, **MAZE, cameras=["top"], image_size=0)
+        collected(path, episodes=3, **MAZE, cameras=["top"], image_size=0)
     assert not path.exists()
 
     invented("wall")
-    collect(path, episodes=3, **MAZE)
+    collected(path, episodes=3, **MAZE)
     with pytest.raises(DataError, match="holds 3 episodes already, more than the 2 asked for"):
-        collect(path, episodes=2, **MAZE)
+        collected(path, episodes=2, **MAZE)
 
     def never(*_: object) -> Attempt:
         return Attempt(np.empty((0, 4), np.float32), np.empty((0, 2), np.float32), "no plan")
 
     monkeypatch.setattr(collecting, "attempt_episode", never)
     with pytest.raises(DataError, match=r"'rrt' failed 200 times in a row in layout 'rooms': 0 ep"):
-        collect(tmp_path / "other.zarr", episodes=1, **MAZE)
+        collected(tmp_path / "other.zarr", episodes=1, **MAZE)

@@ -263,7 +263,7 @@ def test_bad_settings_of_a_collection(
 ) -> None:
     path = tmp_path / "own.zarr"
     with pytest.raises(AmbientPolicyError) as caught:
-        perform("collect", ["workers=1", "episodes=1", f"path={path}", *overrides])
+        perform("collect", ["jobs.workers=1", "episodes=1", f"path={path}", *overrides])
     assert [part for part in parts if part not in str(caught.value)] == [], str(caught.value)
     assert list(tmp_path.iterdir()) == []
 

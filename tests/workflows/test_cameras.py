@@ -35,7 +35,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with three demonstrations seen from above."""
     pytest.importorskip("ompl")
     root = tmp_path_factory.mktemp("cameras")
-    names = [f"path={root}/rrt.zarr", "expert=rrt", "episodes=3", "workers=1"]
+    names = [f"path={root}/rrt.zarr", "expert=rrt", "episodes=3", "jobs.workers=1"]
     perform("collect", [*names, "cameras=[top]", f"image_size={SIZE}"])
     return root
 

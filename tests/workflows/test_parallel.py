@@ -30,7 +30,7 @@ def lows(root: Path) -> list[list[float]]:
 
 @pytest.mark.parametrize(
     "changes",
-    [["source=all"], ["source=[suboptimal,trusted]"], ["source=all", "workers=2"]],
+    [["source=all"], ["source=[suboptimal,trusted]"], ["source=all", "jobs.workers=2"]],
     ids=" ".join,
 )
 def test_several_stores_are_annotated(asked: list[str], tmp_path: Path, changes: list[str]) -> None:
@@ -44,7 +44,7 @@ def test_several_stores_are_annotated(asked: list[str], tmp_path: Path, changes:
         (["source=[]"], r"source = \[\]: give a name, a list of different names, or all"),
         (["source=[trusted,trusted]"], "give a name, a list of different names, or all"),
         (["source=[trusted,trustd]"], "unknown source 'trustd'; known: suboptimal, trusted"),
-        (["source=all", "workers=0"], "workers = 0: give at least 1"),
+        (["source=all", "jobs.workers=0"], "jobs.workers = 0: give at least 1"),
         (["source=all", "sigma_min=null", "sigma_max=null", "table=t.csv"], "annotate one at a ti"),
         (
             ["source=all", "sources.trusted.path=${sources.suboptimal.path}"],
@@ -71,7 +71,7 @@ def test_a_conversion_with_two_workers_is_that_of_one(tmp_path: Path) -> None:
     command = ["format=diffusion_policy", f"path={tmp_path}/replay.zarr", "task=a", "source=b"]
     command += ["state=[state]", "action=[action]", "control_rate=10"]
     for name, workers in (("one", 1), ("two", 2)):
-        perform("convert", [*command, f"out={tmp_path}/{name}.zarr", f"workers={workers}"])
+        perform("convert", [*command, f"out={tmp_path}/{name}.zarr", f"jobs.workers={workers}"])
     one, two = (open_store(tmp_path / f"{name}.zarr") for name in ("one", "two"))
     np.testing.assert_array_equal(one.observations(), two.observations())
     np.testing.assert_array_equal(one.actions(), two.actions())

@@ -131,7 +131,7 @@ def measure_conversion(gigabytes: float, folder: Path, repeats: int) -> Iterator
     invent_replay(source, int(gigabytes * 1e9))
 
     def convert_by(workers: int) -> float:
-        asked = [*CONVERSION, "camera_size=[48,48]", f"workers={workers}"]
+        asked = [*CONVERSION, "camera_size=[48,48]", f"jobs.workers={workers}"]
         _, took = watch("convert", [*asked, f"path={source}", f"out={store}"], folder)
         shutil.rmtree(store)
         return took

@@ -20,8 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ambient_datasets.conversion.columns import unused
 from ambient_datasets.conversion.parts import CONVERTED, forget_parts, parts_folder
 from ambient_datasets.conversion.recipe import Recipe, follow
-from ambient_datasets.conversion.shards import Origin, Told, fill_in_parts
-from ambient_datasets.conversion.workers import Jobs, check_workers
+from ambient_datasets.conversion.shards import Advance, Origin, fill_in_parts
 from ambient_datasets.demonstrations import Demonstrations
 from ambient_datasets.formats import open_demonstrations
 from ambient_datasets.layout import find_cameras, read_attributes, read_ends, read_instructions
@@ -29,6 +28,7 @@ from ambient_datasets.reading import open_group
 from ambient_datasets.store import JSON, Appender, Attributes, Episode, create_store, update_extra
 from ambient_policy.errors import DataError, SettingsError
 from ambient_policy.files import disk_errors, lock_folder, refuse_inside
+from ambient_policy.jobs import JobSettings
 
 # entry of the store's attribute extra: the episodes that were not asked for
 LEFT_OUT = "left_out"
@@ -89,8 +89,7 @@ def convert(
     *,
     max_episodes: int | None = None,
     leave_out: Sequence[int] = (),
-    workers: int = 1,
-    jobs: Jobs = Jobs.local,
+    jobs: JobSettings | None = None,
     progress: bool = True,
 ) -> Conversion:
     """Fill the store at ``out`` with the episodes of a source, in their order.
@@ -102,18 +101,16 @@ def convert(
         recipe: what to take, what it means, and what to do with it.
         max_episodes: to hold in the end; None takes all.
         leave_out: numbers of episodes of the source not to take.
-        workers: how many convert at once; the store is the same.
-        jobs: where they are; a single local one is this process.
+        jobs: how many convert at once, and where; None is this process. The store is the same.
         progress: show a bar.
 
     Raises:
         SettingsError: for an unknown format or numbers that make no sense, while another process
-            fills the same store, or as ``open_workers``.
+            fills the same store, or as ``open_jobs``.
         DataError: naming file and place; if another conversion lies at ``out``. Episodes before a
             faulty one stay stored.
     """
-    out = Path(out)
-    check_workers(workers)
+    out, jobs = Path(out), jobs or JobSettings(workers=1)
     _check_place(out, Path(path))
     reader = open_demonstrations(kind, path, recipe)
     source = follow(Path(path), reader, recipe)
@@ -125,12 +122,12 @@ def convert(
         left = _go_on(out, source, chosen, extra)
         with _bar(f"convert {kind}", len(chosen) - len(left), len(chosen), progress) as told:
             # beside parts no episode is appended: frames of theirs may lie beyond the store's end
-            if workers == 1 and jobs is Jobs.local and not parts_folder(out).exists():
+            if jobs.alone and not parts_folder(out).exists():
                 _append(out, source, left, told)
             else:
                 origin = Origin(Path(path).absolute(), kind, recipe)
                 span = len(source) if max_episodes is None else min(len(source), max_episodes)
-                fill_in_parts(out.absolute(), origin, left, span, workers, jobs, told)
+                fill_in_parts(out.absolute(), origin, left, span, jobs, told)
         forget_parts(out)
         return _report(out, source, len({*leave_out}), _left(reader, recipe))
 
@@ -164,7 +161,7 @@ def _go_on(
     return left
 
 
-def _append(out: Path, source: Demonstrations, episodes: Sequence[int], told: Told) -> None:
+def _append(out: Path, source: Demonstrations, episodes: Sequence[int], told: Advance) -> None:
     if not episodes:
         return  # a complete store may be annotated, and then takes no appender
     appender = Appender(out)

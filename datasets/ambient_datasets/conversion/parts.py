@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ambient_datasets.conversion.joining import MOVING, is_whole
 from ambient_datasets.conversion.removal import discard, sweep
+from ambient_datasets.conversion.transfer import MOVING, is_whole
 from ambient_datasets.layout import (
     find_cameras,
     read_attributes,
@@ -34,7 +34,7 @@ class Part:
     Attributes:
         folder: where it lies.
         episodes: numbers of the source, in order.
-        filler: rows of an episode before them (see ``joining.py``); 0 for none.
+        filler: rows of an episode before them (see ``transfer.py``); 0 for none.
     """
 
     folder: Path
@@ -43,11 +43,11 @@ class Part:
 
     @property
     def record(self) -> dict[str, JSON]:
-        """As the store remembers it."""
+        """The part as its store remembers it."""
         return {PART: {"episodes": list(self.episodes), "filler": self.filler}}
 
     def stored(self) -> int:
-        """Of its episodes those that are there."""
+        """How many of its episodes are there."""
         with open_group(self.folder) as group:
             return max(0, len(read_ends(group, self.folder)[0]) - int(self.filler > 0))
 
@@ -94,30 +94,30 @@ def _begun(out: Path, part: Part) -> Part | None:
     """The part with the filler it was begun with; None if it must begin anew."""
     if not (part.folder / "zarr.json").exists():
         return None
-    with open_group(part.folder) as given, open_group(out) as group:
-        found, asked = read_attributes(given, part.folder)[0], read_attributes(group, out)[0]
+    with open_group(part.folder) as old, open_group(out) as group:
+        before, now = read_attributes(old, part.folder)[0], read_attributes(group, out)[0]
         shapes = [
             {name: array.shape[1:] for name, array in find_cameras(at, path).items()}
-            for at, path in ((given, part.folder), (group, out))
+            for at, path in ((old, part.folder), (group, out))
         ]
-    was: Any = found.extra[PART]
-    kept = replace(part, filler=was["filler"])
-    stored = kept.stored()
+    record: Any = before.extra[PART]
+    begun = replace(part, filler=record["filler"])
+    stored = begun.stored()
     goes_on = (
-        was["episodes"][:stored] == list(part.episodes[:stored])
-        and found.extra[CONVERTED] == asked.extra[CONVERTED]
-        and replace(found, extra={}) == replace(asked, extra={})
+        record["episodes"][:stored] == list(part.episodes[:stored])
+        and before.extra[CONVERTED] == now.extra[CONVERTED]
+        and replace(before, extra={}) == replace(now, extra={})
         and shapes[0] == shapes[1]
-        and (stored > 0 or part.filler == kept.filler)
-        # of which frames were being moved away, nothing can be added to
-        and (MOVING not in found.extra or stored == len(part.episodes))
+        and (stored > 0 or part.filler == begun.filler)
+        # nothing can be added to a part whose frames were being moved away
+        and (MOVING not in before.extra or stored == len(part.episodes))
         and is_whole(out, part.folder)
     )
-    return kept if goes_on else None
+    return begun if goes_on else None
 
 
 def drop_others(folder: Path, parts: Sequence[Part]) -> None:
-    """Parts of shards that are not asked for any more, or are joined."""
+    """Discard parts of shards that nobody wants any more, and parts that are joined."""
     wanted = {part.folder for part in parts}
     for other in list(folder.iterdir()):
         if other.is_dir() and other not in wanted:

@@ -2,7 +2,7 @@
 
 A shard is a range of the source's episodes, the same whatever the number of workers. Each becomes a
 part (``parts.py``), one episode after another, so that a killed conversion continues within every
-part. The joined store is what one process writes.
+part. The joined store is the one that a single process writes.
 """
 
 import itertools
@@ -14,10 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ambient_datasets.conversion.joining import join
 from ambient_datasets.conversion.parts import PATIENCE, Part, drop_others, lay, parts_folder
 from ambient_datasets.conversion.recipe import Recipe, follow
-from ambient_datasets.conversion.workers import Each, Jobs, open_workers
+from ambient_datasets.conversion.transfer import join
 from ambient_datasets.demonstrations import Demonstrations
 from ambient_datasets.formats import open_demonstrations
 from ambient_datasets.layout import CHUNK_FRAMES, read_ends
@@ -25,10 +24,11 @@ from ambient_datasets.reading import count_rows, open_group
 from ambient_datasets.store import Appender, Episode
 from ambient_policy.errors import DataError
 from ambient_policy.files import lock_folder, write_text
+from ambient_policy.jobs import Jobs, JobSettings, open_jobs
 
 SHARDS = 64  # at most, however many episodes there are
 
-Told = Callable[[int], None]  # so many more episodes are done
+Advance = Callable[[int], None]  # so many more episodes are done
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Origin:
     recipe: Recipe
 
     def open(self) -> Demonstrations:
-        """What comes out of it, episode by episode."""
+        """Open the source; its episodes come out as the recipe makes them."""
         reader = open_demonstrations(self.kind, self.path, self.recipe)
         return follow(self.path, reader, self.recipe)
 
@@ -60,9 +60,8 @@ def fill_in_parts(
     origin: Origin,
     episodes: Sequence[int],
     span: int,
-    workers: int,
-    jobs: Jobs,
-    told: Told = lambda done: None,
+    settings: JobSettings,
+    advance: Advance = lambda count: None,
 ) -> None:
     """Append episodes of a source to a store, by several workers.
 
@@ -71,22 +70,22 @@ def fill_in_parts(
         origin: what they are of.
         episodes: their numbers, rising.
         span: of how many episodes of the source they are some; it decides upon the shards.
-        workers, jobs: how many, and where.
-        told: called with the number of episodes that are done since it was last called.
+        settings: how many workers, and where.
+        advance: called with the number of episodes that are done since it was last called.
 
     Raises:
-        SettingsError: as ``open_workers``.
+        SettingsError: as ``open_jobs``.
         DataError: naming file, place and episode. What was converted stays, in out and in the
             parts, and the same call goes on from there.
     """
     source, folder = origin.open(), parts_folder(out)
     folder.mkdir(exist_ok=True)
-    with open_workers(workers, jobs) as each:
+    with open_jobs(settings) as jobs:
         planned = _plan(folder, episodes, span)
-        lengths = _measure(folder, origin, planned, each) if source.cameras else {}
+        lengths = _measure(folder, origin, planned, jobs) if source.cameras else {}
         parts = [lay(out, part, source.cameras) for part in _with_fillers(out, planned, lengths)]
         drop_others(folder, parts)
-        _convert(out, origin, parts, each, told)
+        _convert(out, origin, parts, jobs, advance)
 
 
 def _plan(folder: Path, episodes: Sequence[int], span: int) -> list[Part]:
@@ -97,19 +96,19 @@ def _plan(folder: Path, episodes: Sequence[int], span: int) -> list[Part]:
     ]
 
 
-def _measure(folder: Path, origin: Origin, parts: Sequence[Part], each: Each) -> Mapping[int, int]:
+def _measure(folder: Path, origin: Origin, parts: Sequence[Part], jobs: Jobs) -> Mapping[int, int]:
     """The rows of each episode: where a part begins in the store hangs on those before it."""
-    file, told = folder / "lengths.json", repr(origin)
+    file, name = folder / "lengths.json", repr(origin)
     if file.exists():
-        found = json.loads(file.read_text(encoding="utf-8"))
-        known = {int(i): int(n) for i, n in found["lengths"].items()}
-        if found["of"] == told and all(i in known for part in parts for i in part.episodes):
+        record = json.loads(file.read_text(encoding="utf-8"))
+        known = {int(i): int(n) for i, n in record["lengths"].items()}
+        if record["of"] == name and all(i in known for part in parts for i in part.episodes):
             return known
     tasks = [(origin.without_frames(), part.episodes) for part in parts]
     lengths: dict[int, int] = {}
-    for k, rows in each(measure, tasks):
+    for k, rows in jobs.each(measure, tasks):
         lengths |= zip(parts[k].episodes, rows, strict=True)
-    write_text(file, json.dumps({"of": told, "lengths": lengths}))
+    write_text(file, json.dumps({"of": name, "lengths": lengths}))
     return lengths
 
 
@@ -121,17 +120,19 @@ def _with_fillers(out: Path, parts: Sequence[Part], lengths: Mapping[int, int]) 
         row += sum(lengths.get(i, 0) for i in part.episodes)
 
 
-def _convert(out: Path, origin: Origin, parts: Sequence[Part], each: Each, told: Told) -> None:
+def _convert(
+    out: Path, origin: Origin, parts: Sequence[Part], jobs: Jobs, advance: Advance
+) -> None:
     """Fill all parts, in whatever order; join them in theirs, each as soon as it can be."""
     stored = [part.stored() for part in parts]
     full = {part.folder for part, n in zip(parts, stored, strict=True) if n == len(part.episodes)}
-    told(sum(stored))
+    advance(sum(stored))
     waiting = deque(parts)
     _join_ready(out, waiting, full)
     left = [(part, n) for part, n in zip(parts, stored, strict=True) if part.folder not in full]
-    for k, _ in each(fill, [(origin, part) for part, _ in left]):
+    for k, _ in jobs.each(fill, [(origin, part) for part, _ in left]):
         part, n = left[k]
-        told(len(part.episodes) - n)
+        advance(len(part.episodes) - n)
         full.add(part.folder)
         _join_ready(out, waiting, full)
 
@@ -172,8 +173,8 @@ def _read(source: Demonstrations, i: int) -> Episode:
         return source.episode(i)
     except DataError as error:
         raise DataError(
-            f"{error} (Episode {i} of the source, counted from 0; what is converted already is "
-            f"kept. To go on without it add {i} to leave_out.)"
+            f"{error} (Episode {i} of the source, counted from 0; what is converted already "
+            f"stays. To go on without it add {i} to leave_out.)"
         ) from error
 
 

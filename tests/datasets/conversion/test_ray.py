@@ -13,12 +13,14 @@ import pytest
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # before Ray is imported
 
-from ambient_datasets.conversion.workers import Jobs, open_workers
 from ambient_datasets.store import Annotation, annotate_store, open_store
 from ambient_policy.errors import DataError, SettingsError
+from ambient_policy.jobs import JobSettings, Where, open_jobs
 from tests.datasets.conversion.test_shards import content, left_behind, run, write_source
 
 ray = pytest.importorskip("ray")
+
+RAY = JobSettings(Where.ray, workers=2)
 
 
 @pytest.fixture(scope="module")
@@ -60,25 +62,25 @@ def die_once(mark: Path) -> str:
 
 
 def test_both_machines_work(cluster: None) -> None:
-    with open_workers(2, Jobs.ray) as each:
-        answers = dict(each(where, [(n,) for n in range(6)]))
+    with open_jobs(RAY) as jobs:
+        answers = dict(jobs.each(where, [(n,) for n in range(6)]))
     assert [answers[k][0] for k in range(6)] == list(range(6))
     assert len({node for _, node in answers.values()}) == 2
 
 
 def test_a_refusal_arrives_as_it_is(cluster: None) -> None:
-    with pytest.raises(DataError, match="^file 3: no such place$"), open_workers(2, Jobs.ray) as e:
-        list(e(refuse, [(3,)]))
+    with pytest.raises(DataError, match="^file 3: no such place$"), open_jobs(RAY) as jobs:
+        list(jobs.each(refuse, [(3,)]))
 
 
 def test_a_call_whose_worker_is_killed_is_made_again(cluster: None, tmp_path: Path) -> None:
-    with open_workers(2, Jobs.ray) as each:
-        assert list(each(die_once, [(tmp_path / "mark",)])) == [(0, "lived")]
+    with open_jobs(RAY) as jobs:
+        assert list(jobs.each(die_once, [(tmp_path / "mark",)])) == [(0, "lived")]
 
 
 def test_a_conversion_is_the_one_of_a_single_process(cluster: None, tmp_path: Path) -> None:
     source = write_source(tmp_path / "source")
-    out = run(source, "many", workers=2, jobs=Jobs.ray)
+    out = run(source, "many", jobs=RAY)
     assert content(out) == content(run(source, "one"))
     assert left_behind(out) == []
 
@@ -89,8 +91,8 @@ def test_stores_are_annotated(cluster: None, make_store: Any) -> None:
         (store.path, Annotation(np.full(3, 0.1 * k), np.zeros(3), "print"))
         for k, store in enumerate(stores)
     ]
-    with open_workers(2, Jobs.ray) as each:
-        assert sorted(each(annotate_store, tasks)) == [(0, None), (1, None), (2, None)]
+    with open_jobs(RAY) as jobs:
+        assert sorted(jobs.each(annotate_store, tasks)) == [(0, None), (1, None), (2, None)]
     for store, (_, annotation) in zip(stores, tasks, strict=True):
         found: Any = open_store(store.path).annotation
         np.testing.assert_array_equal(found.sigma_min, annotation.sigma_min)
@@ -98,8 +100,8 @@ def test_stores_are_annotated(cluster: None, make_store: Any) -> None:
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    text = r"jobs=ray needs the package 'ray'.*pip install 'ambient-policy\[ray\]'.*jobs=local"
-    with pytest.raises(SettingsError, match=text), open_workers(2, Jobs.ray):
+    text = r"jobs.where = ray needs the package 'ray'.*'ambient-policy\[ray\]'.*jobs.where=here"
+    with pytest.raises(SettingsError, match=text), open_jobs(RAY):
         pass
 
 
@@ -107,5 +109,5 @@ def test_a_cluster_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     text = r"RAY_ADDRESS='127.0.0.1:1': the cluster cannot be reached \(.*refused\)"
-    with pytest.raises(SettingsError, match=text), open_workers(2, Jobs.ray):
+    with pytest.raises(SettingsError, match=text), open_jobs(RAY):
         pass

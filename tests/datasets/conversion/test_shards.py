@@ -18,13 +18,12 @@ import numpy as np
 import pytest
 import zarr
 
-from ambient_datasets.conversion import joining, shards
+from ambient_datasets.conversion import shards, transfer
 from ambient_datasets.conversion.convert import convert
-from ambient_datasets.conversion.joining import join
 from ambient_datasets.conversion.parts import parts_folder
 from ambient_datasets.conversion.recipe import Recipe
 from ambient_datasets.conversion.shards import Origin, fill_in_parts
-from ambient_datasets.conversion.workers import Jobs, open_workers
+from ambient_datasets.conversion.transfer import join
 from ambient_datasets.store import (
     Appender,
     Attributes,
@@ -36,6 +35,7 @@ from ambient_datasets.store import (
 )
 from ambient_policy.errors import AmbientPolicyError, DataError, SettingsError
 from ambient_policy.files import lock_folder
+from ambient_policy.jobs import JobSettings
 from tests.datasets.test_store import crash_at_any_step, crash_everywhere
 from tests.datasets.tfrecords import episode, write_rlds
 
@@ -70,7 +70,8 @@ def source(tmp_path: Path) -> Path:
 def run(source: Path, name: str, **changes: Any) -> Path:
     """Convert into a store beside the source."""
     out = source.parent / f"{name}.zarr"
-    values: dict[str, Any] = {"recipe": RECIPE, "progress": False, **changes}
+    jobs = JobSettings(workers=changes.pop("workers", 1))
+    values: dict[str, Any] = {"recipe": RECIPE, "progress": False, "jobs": jobs, **changes}
     convert(source, "rlds", out, **values)
     return out
 
@@ -84,7 +85,7 @@ def run_in_parts(
     """The same in parts, but all in this process; the store has been begun."""
     out = source.parent / f"{name}.zarr"
     left = list(episodes)[Appender(out).episodes :]
-    fill_in_parts(out, Origin(source, "rlds", recipe), left, len(LENGTHS), 1, Jobs.local)
+    fill_in_parts(out, Origin(source, "rlds", recipe), left, len(LENGTHS), JobSettings(workers=1))
     return out
 
 
@@ -127,7 +128,7 @@ def test_any_number_of_parts_makes_the_same_store(
 
 def test_frames_are_moved_and_not_copied(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(source, "parts", max_episodes=1)
-    monkeypatch.setattr(joining, "_spans", None)  # copying would fail
+    monkeypatch.setattr(transfer, "_spans", None)  # copying would fail
     assert content(run_in_parts(source, "parts")) == content(run(source, "one"))
 
 
@@ -162,7 +163,7 @@ def killed_while_moving(source: Path, name: str, episodes: Sequence[int]) -> Pat
     """A store of one episode, and parts of the rest whose first was being joined."""
     out = run(source, name, max_episodes=1)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(TypeError):
-        patch.setattr(joining, "_grow", None)
+        patch.setattr(transfer, "_grow", None)
         run_in_parts(source, name, episodes)
     return out
 
@@ -287,7 +288,7 @@ def make_pair(folder: Path, rows: int, width: int, side: int) -> tuple[Path, Pat
 def test_the_memory_of_a_join_does_not_grow_with_the_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, width: int, side: int
 ) -> None:
-    monkeypatch.setattr(joining, "COPIED", 2**21)
+    monkeypatch.setattr(transfer, "COPIED", 2**21)
     store, part = make_pair(tmp_path, rows, width, side)
     tracemalloc.start()
     join(store, part, 0)
@@ -304,11 +305,11 @@ def test_the_memory_of_a_join_does_not_grow_with_the_part(
 def test_frames_are_copied_by_whole_chunks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copied: int
 ) -> None:
-    monkeypatch.setattr(joining, "COPIED", copied)
+    monkeypatch.setattr(transfer, "COPIED", copied)
     array: Any = zarr.create_array(
         str(tmp_path / "frames"), shape=(205, 4, 4, 3), chunks=(16, 4, 4, 3), dtype=np.uint8
     )
-    spans = list(joining._spans(array, 19))
+    spans = list(transfer._spans(array, 19))
     assert [row for start, stop in spans for row in range(start, stop)] == [*range(19, 205)]
     assert all(start % 16 == 0 for start, _ in spans[1:])
     assert all((stop - start) * 48 <= max(copied, 16 * 48) for start, stop in spans)
@@ -321,7 +322,7 @@ def test_frames_moved_by_a_killed_join_are_not_lost(
     monkeypatch.setattr(shards, "SHARDS", 2)
     run(source, "parts", max_episodes=1)
     with monkeypatch.context() as patch, pytest.raises(TypeError):
-        patch.setattr("ambient_datasets.conversion.joining._grow", None)
+        patch.setattr("ambient_datasets.conversion.transfer._grow", None)
         run_in_parts(source, "parts", range(before))
     assert len(open_store(source.parent / "parts.zarr")) == 1
     assert content(run_in_parts(source, "parts")) == content(run(source, "one"))
@@ -409,7 +410,7 @@ def test_parts_of_a_store_that_is_gone_are_not_used(
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"workers": 0}, "workers = 0: give at least 1"),
+        ({"workers": 0}, "jobs.workers = 0: give at least 1"),
         ({"recipe": Recipe(**{**vars(RECIPE), "control_rate": 9.0})}, "was converted from"),
     ],
 )
@@ -417,7 +418,7 @@ def test_what_makes_no_sense_starts_no_worker(
     source: Path, monkeypatch: pytest.MonkeyPatch, changes: Any, text: str
 ) -> None:
     run(source, "parts", max_episodes=1)
-    monkeypatch.setattr(shards, "open_workers", None)
+    monkeypatch.setattr(shards, "open_jobs", None)
     with pytest.raises(AmbientPolicyError, match=text):
         run(source, "parts", **{"workers": 2, **changes})
 
@@ -429,18 +430,6 @@ def test_two_conversions_do_not_fill_one_store(source: Path) -> None:
         pytest.raises(SettingsError, match="is being worked on by another process"),
     ):
         run(source, "parts", workers=2)
-
-
-def die(_: int) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def test_a_worker_that_is_killed_is_told() -> None:
-    with (
-        pytest.raises(SettingsError, match=r"workers = 2: one of them was killed.*start the same"),
-        open_workers(2, Jobs.local) as each,
-    ):
-        list(each(die, [(0,)]))
 
 
 KILLED = """

@@ -51,7 +51,7 @@ MOVING = "moving_to"
 
 @dataclass(frozen=True, eq=False)
 class _Opened:
-    """A store open for joining.
+    """A store open for the transfer.
 
     Attributes:
         path: where it lies.
@@ -94,16 +94,16 @@ def join(out: Path, part: Path, filler: int) -> None:
     Raises:
         DataError: if numbers of the part are not what was written; nothing is committed then.
     """
-    store, given = _open(out), _open(part)
+    store, source = _open(out), _open(part)
     update_extra(part, **{MOVING: store.rows})
-    first, total = store.rows, len(store.ends) + len(given.ends) - int(filler > 0)
-    stops = given.ends[int(filler > 0) :] - filler + first
+    first, total = store.rows, len(store.ends) + len(source.ends) - int(filler > 0)
+    stops = source.ends[int(filler > 0) :] - filler + first
     ends = store.arrays[ENDS]
     ends.resize((len(store.ends) + 1,))  # 1. in flight
-    _place_tables(store, given, filler)
-    for key in given.cameras:
-        _place_frames(store, given, key, filler)
-    words = _translate(store, given)[int(filler > 0) :]
+    _place_tables(store, source, filler)
+    for key in source.cameras:
+        _place_frames(store, source, key, filler)
+    words = _translate(store, source)[int(filler > 0) :]
     lengthened(store.arrays[INSTRUCTION], total)[len(store.ends) :] = words
     _grow(store, int(stops[-1]), total)
     lengthened(ends, total)[len(store.ends) :] = [-1, *stops[1:]]
@@ -112,18 +112,18 @@ def join(out: Path, part: Path, filler: int) -> None:
     discard(part)
 
 
-def _place_tables(store: _Opened, given: _Opened, filler: int) -> None:
-    attributes, _ = read_attributes(given.group, given.path)
+def _place_tables(store: _Opened, source: _Opened, filler: int) -> None:
+    attributes, _ = read_attributes(source.group, source.path)
     names = {OBSERVATIONS: attributes.observation_names, ACTIONS: attributes.action_names}
     for key in names:
-        columns = StoredColumns(given.path, (key,), (names[key],), given.ends)
+        columns = StoredColumns(source.path, (key,), (names[key],), source.ends)
         try:
             # further rows are of an episode that a killed worker began and nobody asks for now
-            columns.check(given.group, unfinished=True)
+            columns.check(source.group, unfinished=True)
             _place_blocks(store, key, columns, filler)
         except DataError as error:
             raise DataError(
-                f"{error} (This is a part of a conversion: delete the folder {given.path} and "
+                f"{error} (This is a part of a conversion: delete the folder {source.path} and "
                 "start the same command again; the part is then converted anew.)"
             ) from error
 
@@ -137,14 +137,14 @@ def _place_blocks(store: _Opened, key: str, columns: StoredColumns, filler: int)
         row += len(block)
 
 
-def _place_frames(store: _Opened, given: _Opened, key: str, filler: int) -> None:
+def _place_frames(store: _Opened, source: _Opened, key: str, filler: int) -> None:
     array, first = store.arrays[key], store.rows
-    frames = lengthened(given.arrays[key], given.rows)
-    longer = lengthened(array, first + given.rows - filler)
+    frames = lengthened(source.arrays[key], source.rows)
+    longer = lengthened(array, first + source.rows - filler)
     if filler == first % array.chunks[0] and _alike(array, frames):
-        if filler and chunk_files(given.path, key, frames)[0].exists():
+        if filler and chunk_files(source.path, key, frames)[0].exists():
             frames[:filler] = array[first - filler : first]  # both meet in this chunk
-        _move(store.path, given.path, key, longer, frames, (first - filler) // array.chunks[0])
+        _move(store.path, source.path, key, longer, frames, (first - filler) // array.chunks[0])
     else:
         for start, stop in _spans(longer, first):
             longer[start:stop] = frames[start - first + filler : stop - first + filler]
@@ -163,10 +163,10 @@ def _move(
 ) -> None:
     """Chunk files of the part to the store's place; what is not there a killed join has moved."""
     targets = chunk_files(out, key, array)[beginning:]
-    for source, target in zip(chunk_files(part, key, frames), targets, strict=True):
-        if source.exists():
+    for file, target in zip(chunk_files(part, key, frames), targets, strict=True):
+        if file.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            source.replace(target)
+            file.replace(target)
 
 
 def _alike(array: AnyArray, other: AnyArray) -> bool:
@@ -174,9 +174,9 @@ def _alike(array: AnyArray, other: AnyArray) -> bool:
     return lengthened(array, 0).metadata == lengthened(other, 0).metadata
 
 
-def _translate(store: _Opened, given: _Opened) -> NDArray[np.int64]:
+def _translate(store: _Opened, source: _Opened) -> NDArray[np.int64]:
     """The part's index (E,) of instructions, into the store's texts; new ones are added to them."""
-    index, texts = read_instructions(given.group, given.path, len(given.ends))
+    index, texts = read_instructions(source.group, source.path, len(source.ends))
     words: Any = store.group.attrs.get(INSTRUCTIONS, [])
     known = {text: i for i, text in enumerate(words)}
     for text in texts:
@@ -207,16 +207,16 @@ def is_whole(out: Path, part: Path) -> bool:
     such file any more, a join had begun to move them to this very row, and since then nobody has
     written there. The last is a rule for all: while there are parts, a store grows by joins alone.
     """
-    store, given = _open(out), _open(part)
-    extra: Any = given.group.attrs["extra"]
+    store, source = _open(out), _open(part)
+    extra: Any = source.group.attrs["extra"]
     moving = extra.get(MOVING)
     if moving not in (None, store.rows):
         return False
-    for key in given.cameras:
-        array, frames = store.arrays[key], lengthened(given.arrays[key], given.rows)
-        longer = lengthened(array, store.rows + given.rows)
+    for key in source.cameras:
+        array, frames = store.arrays[key], lengthened(source.arrays[key], source.rows)
+        longer = lengthened(array, store.rows + source.rows)
         moved = chunk_files(out, key, longer)[store.rows // array.chunks[0] :]
-        for source, target in zip(chunk_files(part, key, frames), moved, strict=False):
-            if not (source.exists() or (moving is not None and target.exists())):
+        for file, target in zip(chunk_files(part, key, frames), moved, strict=False):
+            if not (file.exists() or (moving is not None and target.exists())):
                 return False
     return True
