@@ -253,7 +253,7 @@ def test_a_config_file_with_a_missing_or_misspelt_key(
         (["expert=rrt", "task.id=Mazy"], ["unknown task 'Mazy'", "ambient_envs/Maze-v0"]),
         (["expert=rrt", "task.kwargs.layout=mase"], ["'mase'", "corridors, rooms"]),
         (["expert=rrt", "episodes=0"], ["episodes = 0", "at least 1"]),
-        (["expert=rrt", "episodez=3"], ["'episodez'", "workers", "Did you mean 'episodes'?"]),
+        (["expert=rrt", "episodez=3"], ["'episodez'", "jobs", "Did you mean 'episodes'?"]),
         (["expert=rrt", "task=pusht"], ["gym_pusht/PushT-v0", "ambient_envs/Maze-v0"]),
         (["expert=rrt", "+task.kwargs.colour=red"], ["colour", "layout"]),
     ],
