@@ -23,7 +23,7 @@ rename), so the order of the files is the protocol:
 
 A process killed between any two of these leaves a trailing -1 and perhaps rows beyond the last
 committed end: invisible to ``open_store``, overwritten by the next append. One writer at a time.
-(``joining.py`` commits many episodes at once: a -1 says that all from there on is in flight.)
+(``transfer.py`` commits many episodes at once: a -1 says that all from there on is in flight.)
 """
 
 import json
