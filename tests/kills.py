@@ -33,9 +33,23 @@ class Moment:
     change: int = 1
 
 
-def die_at(moment: Moment) -> None:
+@dataclass(frozen=True)
+class Worked:
+    """When a process has computed for so many seconds, wherever it is: for work without an end."""
+
+    seconds: float
+
+
+def die_at(moment: Moment | Worked) -> None:
     """Have this process killed at a moment, as by the system: nothing is tidied up."""
-    left, place = moment.change, os.fspath(moment.path.absolute())
+    if isinstance(moment, Worked):
+        signal.setitimer(signal.ITIMER_PROF, moment.seconds)  # its signal kills who does not ask
+    else:
+        sys.addaudithook(_countdown(moment))
+
+
+def _countdown(moment: Moment) -> Callable[[str, tuple[Any, ...]], None]:
+    left, place = moment.change, os.path.abspath(moment.path)
 
     def watch(event: str, args: tuple[Any, ...]) -> None:
         nonlocal left
@@ -47,7 +61,7 @@ def die_at(moment: Moment) -> None:
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    sys.addaudithook(watch)
+    return watch
 
 
 def processes() -> ForkServerContext:
@@ -57,7 +71,9 @@ def processes() -> ForkServerContext:
     return context
 
 
-def kill(call: Callable[..., object], *args: Any, at: Moment, words: Path | None = None) -> None:
+def kill(
+    call: Callable[..., object], *args: Any, at: Moment | Worked, words: Path | None = None
+) -> None:
     """Call a function in a process of its own that dies at a moment.
 
     Args:
@@ -69,14 +85,13 @@ def kill(call: Callable[..., object], *args: Any, at: Moment, words: Path | None
     process = processes().Process(target=_live, args=(call, args, at, words))
     process.start()
     process.join()
-    assert process.exitcode == -signal.SIGKILL, (
-        f"the process was to die at change {at.change} of {at.path}, and ended before with status "
-        f"{process.exitcode}"
+    assert process.exitcode in (-signal.SIGKILL, -signal.SIGPROF), (
+        f"the process was to die at {at}, and ended before with status {process.exitcode}"
     )
 
 
 def _live(
-    call: Callable[..., object], args: tuple[Any, ...], at: Moment, words: Path | None
+    call: Callable[..., object], args: tuple[Any, ...], at: Moment | Worked, words: Path | None
 ) -> None:
     if words is not None:
         with words.open("w") as file:

@@ -3,10 +3,6 @@
 import os
 import random
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +24,7 @@ from ambient_datasets.store import (
     open_store,
     update_extra,
 )
+from tests.kills import Moment, Worked, kill
 
 MakeStore = Callable[..., Store]
 Describe = Callable[..., Attributes]
@@ -253,55 +250,44 @@ def test_a_creation_stopped_at_any_write_can_be_repeated(
     open_store(path)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_killed_writer_leaves_whole_episodes(tmp_path: Path, describe: Describe) -> None:
-    path = tmp_path / "a.zarr"
-    create_store(path, describe())
-    subprocess.run([sys.executable, __file__, str(path)], check=True)
-    store = open_store(path)
-    assert len(store) > 0 and (store.episode_lengths == KILLED_LENGTH).all()
-
-
 KILLED_LENGTH = 700  # six episodes to a chunk, so that many a kill falls on a shared one
 
 
-def in_child(act: Callable[[], None], seconds: float | None = None) -> int:
-    """Run an action in a forked process, killed after so many seconds; its exit status."""
-    child = os.fork()
-    if child == 0:
-        try:
-            act()
-            os._exit(0)
-        except BaseException as error:
-            print(repr(error), flush=True)
-            os._exit(1)
-    if seconds is not None:
-        time.sleep(seconds)
-        os.kill(child, signal.SIGKILL)
-    return os.waitpid(child, 0)[1]
-
-
-def append_for_ever(path: str) -> None:
+def append_for_ever(path: Path) -> None:
     appender = Appender(path)
     for number in range(len(open_store(path)), 10**6):
         appender.append(constant(KILLED_LENGTH, number))
 
 
-def check_whole(path: str) -> None:
-    """Episode i holds nothing but the number i."""
+def check_whole(path: Path) -> int:
+    """Episode i holds nothing but the number i; how many there are."""
     store = open_store(path)
+    assert (store.episode_lengths == KILLED_LENGTH).all()
     numbers = np.repeat(np.arange(len(store)), KILLED_LENGTH)
-    assert (store.observations() == numbers[:, None]).all(), "observations"
-    assert (store.actions() == numbers[:, None]).all(), "actions"
+    assert (store.observations() == numbers[:, None]).all()
+    assert (store.actions() == numbers[:, None]).all()
+    return len(store)
 
 
-def kill_ten_times(path: str) -> None:
-    """This process never touches zarr itself, so that forking it is safe."""
+def test_a_killed_writer_leaves_whole_episodes(tmp_path: Path, describe: Describe) -> None:
+    path = tmp_path / "a.zarr"
+    create_store(path, describe())
+    for change in (52, 69):
+        kill(append_for_ever, path, at=Moment(path, change))
+        check_whole(path)
+    assert check_whole(path) > 1
+
+
+@pytest.mark.slow
+def test_a_writer_killed_again_and_again_leaves_whole_episodes(
+    tmp_path: Path, describe: Describe
+) -> None:
+    path = tmp_path / "a.zarr"
+    create_store(path, describe())
+    for change in range(40, 64):  # each of those that an append makes
+        kill(append_for_ever, path, at=Moment(path, change))
+        check_whole(path)
     delays = random.Random(0)
-    for _ in range(10):
-        in_child(lambda: append_for_ever(path), 0.05 + 0.15 * delays.random())
-        assert in_child(lambda: check_whole(path)) == 0
-
-
-if __name__ == "__main__":
-    kill_ten_times(sys.argv[1])
+    for _ in range(20):
+        kill(append_for_ever, path, at=Worked(0.05 + 0.15 * delays.random()))
+        check_whole(path)
