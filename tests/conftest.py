@@ -6,6 +6,8 @@
 
 import random
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -25,3 +27,16 @@ def seeds() -> None:
     np.random.seed(0)
     if torch := sys.modules.get("torch"):
         torch.manual_seed(0)
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Is set when somebody begins to wait for a lock that another holds."""
+    event, sleep = threading.Event(), time.sleep
+
+    def wait(seconds: float) -> None:
+        event.set()
+        sleep(seconds)
+
+    monkeypatch.setattr(time, "sleep", wait)  # FileLock sleeps between two attempts
+    return event

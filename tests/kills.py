@@ -72,14 +72,17 @@ def processes() -> ForkServerContext:
 
 
 def kill(
-    call: Callable[..., object], *args: Any, at: Moment | Worked, words: Path | None = None
+    call: Callable[..., object],
+    *args: Any,
+    at: Moment | Worked | None = None,
+    words: Path | None = None,
 ) -> None:
     """Call a function in a process of its own that dies at a moment.
 
     Args:
         call: it can be imported.
         args: of the call.
-        at: the moment.
+        at: the moment; None if the call kills its process itself.
         words: file for what it prints.
     """
     process = processes().Process(target=_live, args=(call, args, at, words))
@@ -91,11 +94,15 @@ def kill(
 
 
 def _live(
-    call: Callable[..., object], args: tuple[Any, ...], at: Moment | Worked, words: Path | None
+    call: Callable[..., object],
+    args: tuple[Any, ...],
+    at: Moment | Worked | None,
+    words: Path | None,
 ) -> None:
     if words is not None:
         with words.open("w") as file:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
-    die_at(at)
+    if at is not None:
+        die_at(at)
     call(*args)

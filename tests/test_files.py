@@ -3,9 +3,9 @@
 import os
 import subprocess
 import sys
-import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -48,14 +48,13 @@ def test_writers_of_one_file_have_partials_of_their_own(tmp_path: Path) -> None:
     assert target.read_text() == "one" and names(tmp_path) == ["file.txt"]
 
 
-def test_what_several_want_is_made_once(tmp_path: Path) -> None:
+def test_what_several_want_is_made_once(tmp_path: Path, waits: Event) -> None:
     target = tmp_path / "new" / "file.txt"
     others: list[Future[None]] = []
 
     def make(partial: Path) -> None:
         others.append(pool.submit(make_once, target, make))
-        time.sleep(0.2)
-        assert not others[0].done()
+        assert waits.wait(60) and not others[0].done()
         partial.write_text("made")
 
     with ThreadPoolExecutor() as pool:
