@@ -1,11 +1,9 @@
 """Stores out of the project and back: equal; nothing half-written; refusals."""
 
 import json
-import multiprocessing
 import os
 import signal
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from ambient_policy.cli import perform
 from ambient_policy.errors import AmbientPolicyError, DataError, SettingsError
 from tests.datasets.stores import described
 from tests.datasets.walks import NAMES, UNITS, equal, write_walks
+from tests.kills import kill
 
 REAL = Path(__file__).parents[3] / "shared/data"
 MEANING = ["task=ambient_envs/Maze-v0", "source=gcs"]
@@ -174,16 +173,18 @@ def test_the_real_push_t_goes_out_and_comes_back(tmp_path: Path) -> None:
         np.testing.assert_allclose(ours[name], real[name], rtol=1e-6)
 
 
-def die_at(episode: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let reading this episode kill the process."""
+def export_and_die(command: list[str]) -> None:
+    """An export that is killed when it reads episode 2."""
     read = StoredEpisodes._read
 
     def deadly(self: StoredEpisodes, group: Any, i: int) -> Episode:
-        if i == episode:
+        if i == 2:
             os.kill(os.getpid(), signal.SIGKILL)
         return read(self, group, i)
 
-    monkeypatch.setattr(StoredEpisodes, "_read", deadly)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(StoredEpisodes, "_read", deadly)
+        perform("export", command)
 
 
 OUTS = [("lerobot", "set"), ("diffusion_policy", "r.zarr"), ("diffusion_policy", "r.zarr.zip")]
@@ -191,17 +192,10 @@ OUTS = [("lerobot", "set"), ("diffusion_policy", "r.zarr"), ("diffusion_policy",
 
 @pytest.mark.parametrize(("kind", "name"), OUTS)
 def test_a_kill_leaves_nothing_under_the_name(
-    walks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, name: str
+    walks: Path, tmp_path: Path, kind: str, name: str
 ) -> None:
     command = [f"store={walks}", f"out={tmp_path}/out/{name}", f"format={kind}"]
-    with monkeypatch.context() as patched:
-        die_at(2, patched)
-        process = multiprocessing.get_context("fork").Process(
-            target=partial(perform, "export"), args=(command,)
-        )
-        process.start()
-        process.join()
-    assert process.exitcode == -signal.SIGKILL
+    kill(export_and_die, command)
     assert [left.name for left in (tmp_path / "out").iterdir()] == [f".{name}.partial"]
     perform("export", command)
     assert [left.name for left in (tmp_path / "out").iterdir()] == [name]
