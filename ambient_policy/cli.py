@@ -2,6 +2,7 @@
 
 import os
 import sys
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,33 +11,88 @@ from rich.console import Console
 from rich.text import Text
 
 from ambient_policy.errors import AmbientPolicyError
-from ambient_policy.workflows import function_of
-from ambient_policy.workflows.settings import compose
+from ambient_policy.workflows import CONTINUED, check_verb, function_of, is_composed
+from ambient_policy.workflows.configs import add_own
 
 
 def perform(verb: str, overrides: Sequence[str]) -> Any:
     """Compose a verb's settings and do its work; what is refused is raised."""
-    return function_of(verb)(compose(verb, overrides))
+    from ambient_policy.workflows.settings import compose
+
+    function = function_of(verb)
+    return function(compose(verb, overrides) if is_composed(verb) else overrides)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status; what is refused is one red line."""
-    verb, *overrides = sys.argv[1:] if arguments is None else arguments
+    """The exit status: 0; 1 for what is refused, in one red line; 130 where it is interrupted."""
+    typed = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        perform(verb, overrides)
+        return _answer(_parser().parse_intermixed_args(typed))
     except AmbientPolicyError as error:
-        if os.environ.get("RANK", "0") == "0":  # under torchrun the first process says it
-            console = Console(stderr=True, soft_wrap=True)
-            console.print(Text.assemble(("error: ", "bold red"), str(error)))
+        _say(Text.assemble(("error: ", "bold red"), str(error)))
         return 1
-    return 0
+    except KeyboardInterrupt:
+        again = " The same command goes on." if {*typed[:1]} & CONTINUED else ""
+        _say(Text(f"interrupted.{again}"))
+        return 130
 
 
 def script(file: str) -> None:
-    """Of a file scripts/VERB.py: run the command of its name, and end.
+    """Run the command that a file scripts/VERB.py is named after, and exit.
 
     The folder of scripts leaves Python's path: its files are named like packages that exist.
     """
     folder = Path(file).resolve().parent
     sys.path[:] = [place for place in sys.path if Path(place or ".").resolve() != folder]
     sys.exit(main([Path(file).stem, *sys.argv[1:]]))
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser("ambient-policy", add_help=False, allow_abbrev=False)
+    parser.add_argument("words", nargs="*")
+    parser.add_argument("-h", "--help", action="store_true")
+    parser.add_argument("--version", action="store_true")
+    parser.add_argument("--cfg", "--print", action="store_true")
+    parser.add_argument("--config-dir", metavar="DIR")
+    return parser
+
+
+def _answer(line: Namespace) -> int:
+    """Do what the command line says."""
+    from ambient_policy.workflows.help import print_help, print_verb_help
+
+    if line.config_dir is not None:
+        add_own(line.config_dir)
+    if line.version:
+        print(f"ambient-policy {_version()}")
+    elif not line.words:
+        print_help()
+        return 0 if line.help else 2
+    else:
+        verb, *overrides = line.words
+        check_verb(verb)
+        if line.help:
+            print_verb_help(verb)
+        elif line.cfg:
+            _print_config(verb, overrides)
+        else:
+            perform(verb, overrides)
+    return 0
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("ambient-policy")
+
+
+def _print_config(verb: str, overrides: Sequence[str]) -> None:
+    from ambient_policy.workflows.settings import compose_yaml
+
+    print(compose_yaml(verb, overrides), end="")
+
+
+def _say(text: Text) -> None:
+    """One line on stderr; under torchrun the first process says it."""
+    if os.environ.get("RANK", "0") == "0":
+        Console(stderr=True, soft_wrap=True).print(text)

@@ -1,11 +1,13 @@
 """The work of each verb, from settings to what lies on disk: the one folder that knows all others.
 
-A verb is the function of that name in a module named by a noun; its settings are the type of its
-first argument.
+A verb is the function of that name in a module named by a noun. The type of its parameter
+``settings`` is the schema of ``configs/<verb>.yaml``. A verb with a parameter ``words`` instead
+reads what the user typed itself.
 """
 
 from collections.abc import Callable
 from importlib import import_module
+from inspect import signature
 from typing import Any, get_type_hints
 
 from ambient_policy.errors import unknown
@@ -24,7 +26,20 @@ VERBS = {
     "compare": "comparison",
     "export": "export",
     "benchmark": "benchmark.verb",
+    "configs": "configs",
 }
+# verbs that go on where they stopped when they are started again
+CONTINUED = {"collect", "convert", "train", "sweep", "compare"}
+
+
+def check_verb(verb: str) -> None:
+    """Refuse a verb that does not exist.
+
+    Raises:
+        SettingsError: with the verbs there are.
+    """
+    if verb not in VERBS:
+        raise unknown("verb", verb, VERBS)
 
 
 def function_of(verb: str) -> Callable[[Any], Any]:
@@ -33,10 +48,14 @@ def function_of(verb: str) -> Callable[[Any], Any]:
     Raises:
         SettingsError: for a verb that does not exist, with those that do.
     """
-    if verb not in VERBS:
-        raise unknown("verb", verb, VERBS)
+    check_verb(verb)
     function: Callable[[Any], Any] = getattr(import_module(f"{__name__}.{VERBS[verb]}"), verb)
     return function
+
+
+def is_composed(verb: str) -> bool:
+    """Whether its settings come from configs; else it takes the words as they were typed."""
+    return "settings" in signature(function_of(verb)).parameters
 
 
 def settings_of(verb: str) -> type:

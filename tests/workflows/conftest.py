@@ -10,6 +10,7 @@ import torch
 
 from ambient_datasets.store import Attributes, Episode, append_episode, create_store
 from ambient_policy.cli import perform
+from ambient_policy.workflows.configs import OWN
 from tests.workflows.tiny import TINY
 
 Snapshot = dict[str, bytes]
@@ -95,6 +96,19 @@ def snapshot(tmp_path: Path) -> Callable[[], Snapshot]:
         return {str(file.relative_to(tmp_path)): file.read_bytes() for file in files}
 
     return take
+
+
+@pytest.fixture
+def own_configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Writes a file of the user's own folder of configs, tmp_path/configs, and puts it in front."""
+
+    def write(name: str, text: str) -> None:
+        file = tmp_path / "configs" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        monkeypatch.setenv(OWN, str(tmp_path / "configs"))
+
+    return write
 
 
 @pytest.fixture(scope="session")

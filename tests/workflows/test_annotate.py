@@ -1,6 +1,5 @@
 """Thresholds into a store: from a table, or refused before anything is written."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,19 +45,16 @@ cameras: []
 def test_a_mixture_is_annotated_as_training_normalises_it(
     maze: list[str],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    own_configs: Callable[[str, str], None],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    shutil.copytree(compose.CONFIGS, tmp_path / "configs")
-    monkeypatch.setattr(compose, "CONFIGS", tmp_path / "configs")
-    file = tmp_path / "configs" / "data" / "listed.yaml"
-    file.write_text(LISTED.replace("ROOT", str(tmp_path)))
+    own_configs("data/listed.yaml", LISTED.replace("ROOT", str(tmp_path)))
     perform("annotate", ["data=listed", "source=suboptimal", "sigma_min=0.3", "sigma_max=0"])
     assert "trust: annotated in its entry of mixture" in " ".join(capsys.readouterr().out.split())
     annotated = LISTED.replace("trust: bounds", "trust: annotated")
     annotated = annotated.replace(', sigma_min: "${tuned.sigma_min}", sigma_max: 0', "")
     untold = annotated.replace("language: {kind: one_hot}\ntask: {instruction: go there}\n", "")
-    file.write_text(untold.replace("ROOT", str(tmp_path)))
+    own_configs("data/listed.yaml", untold.replace("ROOT", str(tmp_path)))
     world = [o for o in TINY if not o.startswith("sources.")]
     asked = ["experiment=mixture", "data=listed", "task.id=ambient_envs/Maze-v0", *world]
     mixture = assemble.build(compose.compose("train", asked)).mixture

@@ -3,7 +3,6 @@
 Every text names the thing, what is allowed and (by its words or its list) the remedy.
 """
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,13 +43,13 @@ def test_a_key_without_a_value(refused: Refused, key: str) -> None:
     ("override", "parts"),
     [
         ("seeed=3", ["'seeed'", "label", "training", "Did you mean 'seed'?"]),
-        (
-            "training.stepz=3",
-            ["'training.stepz'", "training.batch", "Did you mean 'training.steps'?"],
-        ),
+        ("+seeed=3", ["'seeed'", "label", "training", "Did you mean 'seed'?"]),
+        ("arn=ambient", ["'arn'", "Did you mean 'arm'?"]),
+        ("training.stepz=3", ["'training.stepz'", "batch", "Did you mean 'training.steps'?"]),
+        ("+training.stepz=3", ["'training.stepz'", "batch", "Did you mean 'training.steps'?"]),
         ("trainin.steps=3", ["'trainin.steps'", "Did you mean 'training.steps'?"]),
-        ("network.width=[8]", ["'network.width'", "network.kernel", "'network.widths'"]),
-        ("normalizer.actions.lowest=[0,0]", ["normalizer.actions.lowest", "actions.low"]),
+        ("network.width=[8]", ["'network.width'", "kernel", "'network.widths'"]),
+        ("normalizer.actions.lowest=[0,0]", ["normalizer.actions.lowest", "normalizer.actions has", "low"]),
         ("+new=1", ["'new'", "experiment", "tracking"]),
         ("garbage", ["'garbage'", "experiment"]),
     ],
@@ -64,13 +63,20 @@ def test_a_misspelt_key(refused: Refused, override: str, parts: list[str]) -> No
     [
         (
             "sources.trusted.weigth=3",
-            ["sources.trusted.weigth", "sources.trusted.weight", "max_episodes", "sigma_min"],
+            ["sources.trusted.weigth", "'sources.trusted.weight'", "max_episodes", "sigma_min"],
         ),
         ("sources.trustd.weight=3", ["sources.trustd", "trusted", "suboptimal"]),
     ],
 )
 def test_a_misspelt_key_of_a_source(refused: Refused, override: str, parts: list[str]) -> None:
-    assert "+sources" not in refused([override], *parts)  # adding it is no remedy
+    assert "added" not in refused([override], *parts)  # adding it is no remedy
+
+
+def test_a_source_that_does_not_exist_says_how_one_is_added(refused: Refused) -> None:
+    how = "A new one is added as '+sources={mine: ..}'"
+    refused(["sources.mine.path=x"], "unknown setting 'sources.mine.path'", how)
+    refused(["sources={mine: {path: x}}"], "unknown setting 'sources.mine'", how)
+    refused(["+sources.mine={path: x}"], "+sources.mine: a new entry comes whole", "+sources={mine")
 
 
 def test_an_override_without_a_key(refused: Refused) -> None:
@@ -91,7 +97,16 @@ def test_an_override_without_a_key(refused: Refused) -> None:
 def test_an_unknown_choice_lists_what_exists(
     refused: Refused, override: str, choices: list[str]
 ) -> None:
-    refused([override], override.replace("=", "/"), "Available options", *choices)
+    group, name = override.split("=")
+    refused([override], f"unknown {group} '{name}'; known: ", *choices)
+
+
+def test_a_group_that_a_verb_does_not_choose_from(refused: Refused) -> None:
+    refused(["openx=bridge"], "'openx'", "ambient-policy train chooses task, data, noise")
+
+
+def test_several_values_are_for_a_sweep(refused: Refused) -> None:
+    refused(["training.steps=1,2"], "training.steps=1,2", "ambient-policy sweep", "key=[a,b]")
 
 
 def test_an_unknown_task_id(refused: Refused) -> None:
@@ -231,15 +246,11 @@ def test_a_folder_that_holds_another_run(maze: list[str], refused: Refused) -> N
 )
 def test_a_config_file_with_a_missing_or_misspelt_key(
     maze: list[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    own_configs: Callable[[str, str], None],
     yaml: str,
     parts: list[str],
 ) -> None:
-    configs = tmp_path / "configs"
-    shutil.copytree(compose.CONFIGS, configs)
-    (configs / "experiment" / "own.yaml").write_text(f"# @package _global_\n{yaml}\n")
-    monkeypatch.setattr(compose, "CONFIGS", configs)
+    own_configs("experiment/own.yaml", f"# @package _global_\n{yaml}\n")
     with pytest.raises(AmbientPolicyError) as caught:
         perform("train", [*maze[1:], "experiment=own"])
     assert [part for part in parts if part not in str(caught.value)] == [], str(caught.value)

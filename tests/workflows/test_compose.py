@@ -1,21 +1,23 @@
 """What the command line may say beyond the keys that the configs have."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from ambient_policy.cli import perform
 from ambient_policy.errors import SettingsError
 from ambient_policy.settings import EncoderSettings, Trust
-from ambient_policy.workflows import annotation as annotate  # noqa: F401  these register their settings
-from ambient_policy.workflows import plot as plot
-from ambient_policy.workflows.settings import CONFIGS, compose
+from ambient_policy.workflows.configs import CONFIGS
+from ambient_policy.workflows.settings import compose
 
 CAMERA = "experiment=maze_camera"
 LIFT = ("recipe=robosuite_lift", "path=x", "out=y")
 
 
 def test_settings_objects_go_by_names_that_the_user_gives_them() -> None:
-    added = ["network.encoders.top.crop=[84, 84]", "+sources.more={path: x, trust: trusted}"]
-    settings = compose("train", [CAMERA, *added])
+    encoders = "network.encoders={top: {crop: [84, 84]}}"  # merged into what the config has
+    settings = compose("train", [CAMERA, encoders, "+sources={more: {path: x, trust: trusted}}"])
     assert settings.network.encoders["top"] == EncoderSettings(crop=[84, 84])
     assert list(settings.sources) == ["trusted", "suboptimal", "more"]
     assert settings.sources["more"].trust is Trust.trusted
@@ -24,10 +26,11 @@ def test_settings_objects_go_by_names_that_the_user_gives_them() -> None:
 @pytest.mark.parametrize(
     ("override", "text"),
     [
-        ("network.encoders.tip.crop=[8, 8]", "'tip'; known: state, top. Did you mean 'top'"),
-        ("network.encoders.top.crap=[8, 8]", "Key 'crap' not in 'EncoderSettings'; it has layers"),
-        ("+sources.more={pth: x}", "Key 'pth' not in 'SourceSettings'; it has path"),
-        ("sources.more.path=x", "unknown setting 'sources.more.path'"),
+        ("+network.encoders={tip: {crop: [8, 8]}}", "'tip'; known: state, top. Did you mean 'top'"),
+        ("network.encoders.top.crap=[8, 8]", "'network.encoders.top.crap'; network.encoders.top"),
+        ("+sources={more: {pth: x}}", "unknown setting 'sources.more.pth'; sources.more has"),
+        ("sources.more.path=x", "unknown setting 'sources.more.path'; sources has suboptimal"),
+        ("+sources.more.path=x", "a new entry comes whole, as '+sources={more: {..}}'"),
     ],
 )
 def test_what_they_do_not_have_is_refused(override: str, text: str) -> None:
@@ -36,22 +39,27 @@ def test_what_they_do_not_have_is_refused(override: str, text: str) -> None:
     assert text in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "text", ["state[t+1]", 'say "when" (now)', "a\\b[", "50 % {", "a[\\", '\\"[']
-)
-def test_text_that_is_no_hydra_grammar_is_text(text: str) -> None:
-    assert compose("convert", [*LIFT, f"instruction={text}"]).instruction == text
+@pytest.mark.parametrize("text", ["state[t+1]", 'say "when" (now)', "a, b = c", "50 % {", "~/a b"])
+def test_any_text_stands_in_quotes_of_its_own(text: str) -> None:
+    assert compose("convert", [*LIFT, f"instruction='{text}'"]).instruction == text
 
 
 @pytest.mark.parametrize(
-    "override", ["state=[a", "cameras={a", "instruction='it''s'", 'instruction="half']
+    ("override", "remedy"),
+    [
+        ("instruction=state[t+1]", "'instruction=\"state[t+1]\"'"),
+        ("out=~/data", "'out=\"~/data\"'"),
+        ("state=[a", "Close every bracket"),
+        ("cameras={a", "Close every bracket"),
+        ("instruction='it''s'", "quotes of their own"),
+        ('instruction="half', "quotes of their own"),
+    ],
 )
-def test_half_lists_mappings_and_quotes_are_refused(override: str) -> None:
-    with pytest.raises(
-        SettingsError, match=r"no list, mapping or quoted text that can be read"
-    ) as e:
+def test_what_hydra_cannot_read_says_how_to_quote(override: str, remedy: str) -> None:
+    with pytest.raises(SettingsError) as caught:
         compose("convert", [*LIFT, override])
-    assert str(e.value).startswith(override.replace("=", " = ", 1))
+    assert str(caught.value).startswith(f"{override} cannot be read.")
+    assert remedy in str(caught.value) and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -63,19 +71,32 @@ def test_half_lists_mappings_and_quotes_are_refused(override: str) -> None:
         ("annotate", "observations.a=x"),
         ("convert", "network.encoders.top.layers=[8]"),
         ("convert", "observations.a=x"),
-        ("convert", "+sources.a={path: x}"),
+        ("convert", "+sources={a: {path: x}}"),
     ],
 )
 def test_names_may_be_invented_only_where_a_config_has_them(config: str, override: str) -> None:
     words = {"evaluate": ["run=x"], "annotate": ["source=x"], "convert": LIFT}.get(config, [])
-    with pytest.raises(SettingsError, match=r"unknown setting"):
+    with pytest.raises(SettingsError, match=r"unknown setting|Cannot|cannot|invalid|Invalid"):
         compose(config, [*words, override])
 
 
 def test_where_it_has_them_they_need_no_plus() -> None:
     cameras = compose("convert", [*LIFT, "cameras.front=a", "cameras={side: b}"]).cameras
     assert cameras == {"front": "a", "side": "b"}
-    assert compose("train", ["task.kwargs.colour=red"]).task.kwargs["colour"] == "red"
+    kwargs = compose("train", ["task.kwargs.colour=red", "+task.kwargs.size=3"]).task.kwargs
+    assert (kwargs["colour"], kwargs["size"]) == ("red", 3)
+
+
+def test_the_users_own_configs_are_in_front_of_ours(
+    own_configs: Callable[[str, str], None], tmp_path: Path
+) -> None:
+    own_configs("training/mine.yaml", "steps: 7")
+    own_configs("arm/ambient.yaml", "# @package _global_\nlabel: my ambient\n")
+    settings = compose("train", ["experiment=maze", "training=mine", "network=medium"])
+    assert (settings.training.steps, settings.label) == (7, "my ambient")
+    assert settings.network.widths == [64, 128, 256]  # and ours are there beside them
+    with pytest.raises(SettingsError, match=r"known: maze, mine, pusht, quick"):
+        compose("train", ["training=mien"])
 
 
 @pytest.mark.parametrize("config", ["annotate", "plot"])

@@ -1,7 +1,6 @@
 """A mixture as a list, from the command line and from a file: the stores, and the refusals."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from ambient_policy.cli import perform
 from ambient_policy.errors import AmbientPolicyError
 from ambient_policy.settings import MixtureEntry, RunSettings, Trust
 from ambient_policy.workflows.preparation import build
-from ambient_policy.workflows.settings import CONFIGS, compose
+from ambient_policy.workflows.settings import compose
 from tests.workflows.tiny import TINY
 
 MakeStore = Callable[..., Path]
@@ -91,10 +90,8 @@ mixture:
 """
 
 
-def test_a_list_in_a_file_of_the_configs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(CONFIGS, tmp_path / "configs")
-    (tmp_path / "configs" / "data" / "mine.yaml").write_text(LIST)
-    monkeypatch.setattr("compose.CONFIGS", tmp_path / "configs")
+def test_a_list_in_a_file_of_the_configs(own_configs: Callable[[str, str], None]) -> None:
+    own_configs("data/mine.yaml", LIST)
     settings = compose("train", ["experiment=mixture", "task.id=any", "data=mine"])
     assert settings.sources["gcs"].max_train_episodes == 100
     assert (settings.sources["rrt"].sigma_min, settings.sources["rrt"].weight) == (0.27, 3)

@@ -118,7 +118,7 @@ def test_columns_on_the_command_line(replay: Path, tmp_path: Path) -> None:
         tmp_path,
         replay,
         *ASK,
-        "action_from=state[t+1]",
+        "action_from='state[t+1]'",
         "action_columns=[{of: state_1, name: dy, unit: m, scale: 0.5, minus: state_0}]",
         "resample={rate: 5, observations: linear, actions: sum}",
         "instruction=push it",
@@ -131,8 +131,8 @@ def test_columns_on_the_command_line(replay: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        (["recipe=robosuite_lft"], "Could not find 'recipe/robosuite_lft'.*robosuite_lift"),
-        (["action_columns=[{off: a}]"], "Key 'off' not in 'Column'; it has of, name, unit, scale"),
+        (["recipe=robosuite_lft"], "unknown recipe 'robosuite_lft'; known: .*'robosuite_lift'"),
+        (["action_columns=[{off: a}]"], "unknown setting 'off'; there are .*Did you mean 'of'"),
         (["action_columns=[{name: a}]"], r"no value for action_columns\[0\].of"),
         (["action_columns=[{of: action_0, scale: 0}]"], "a scale that is not 0"),
         (["action_columns=[{of: actin_0}]"], "unknown column .* Did you mean 'action_0'"),

@@ -1,0 +1,85 @@
+"""``configs/``: which groups and choices there are, ours and the user's own; nothing is composed."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ambient_policy.errors import SettingsError, unknown
+
+PACKAGE = Path(__file__).resolve().parent.parent
+# in the wheel inside of the package, in a checkout beside it
+CONFIGS = next(p for p in (PACKAGE / "configs", PACKAGE.parent / "configs") if p.is_dir())
+# environment variable: a folder of the user's own configs, in front of ours; processes that are
+# started from here inherit it
+OWN = "AMBIENT_POLICY_CONFIGS"
+
+
+def add_own(folder: str) -> None:
+    """Put a folder of configs in front of ours, for this process and those it starts.
+
+    Raises:
+        SettingsError: for what is no folder.
+    """
+    path = Path(folder).expanduser().resolve()
+    if not path.is_dir():
+        raise SettingsError(
+            f"--config-dir {folder}: no such folder. Give the one that holds your configs, with "
+            "subfolders such as experiment/; ambient-policy new NAME writes a first one."
+        )
+    os.environ[OWN] = str(path)
+
+
+def folders() -> list[Path]:
+    """Where configs are looked for, the user's own folder first."""
+    own = os.environ.get(OWN)
+    return [*([Path(own)] if own else []), CONFIGS]
+
+
+def groups() -> list[str]:
+    """The folders of choices."""
+    names = {path.name for folder in folders() for path in folder.iterdir() if path.is_dir()}
+    return sorted(name for name in names if not name.startswith((".", "_")) and choices(name))
+
+
+def choices(group: str) -> dict[str, Path]:
+    """Each choice of a group with its file."""
+    found = [path for folder in reversed(folders()) for path in (folder / group).glob("*.yaml")]
+    return {path.stem: path for path in sorted(found, key=lambda path: path.stem)}
+
+
+def heading(path: Path) -> str:
+    """The first comment of a config that is for people; empty without one."""
+    for line in path.read_text().splitlines():
+        if line.startswith("# ") and not line.startswith("# @package"):
+            return line.removeprefix("# ")
+    return ""
+
+
+def chosen(verb: str) -> dict[str, str | None]:
+    """The groups that a verb's config chooses from, each with what it chooses by default."""
+    entries: list[Any] = yaml.safe_load(_config_of(verb).read_text())["defaults"]
+    picked = [item for entry in entries if isinstance(entry, dict) for item in entry.items()]
+    return {key.removeprefix("override ").strip("/ "): value for key, value in picked}
+
+
+def examples(verb: str) -> list[str]:
+    """The commands in the comments of a verb's config."""
+    lines = [line.lstrip("# ") for line in _config_of(verb).read_text().splitlines()]
+    return [line for line in lines if line.startswith(("ambient-policy ", "torchrun "))]
+
+
+def _config_of(verb: str) -> Path:
+    return next(p for folder in folders() if (p := folder / f"{verb}.yaml").is_file())
+
+
+def configs(words: Sequence[str]) -> None:
+    """List the groups of configs, or with a name of one its choices."""
+    if words and words[0] not in groups():
+        raise unknown("group of configs", words[0], groups())
+    for group in words or groups():
+        print(f"{group}=")
+        for name, path in choices(group).items():
+            print(f"  {name:<22}{heading(path)}".rstrip())

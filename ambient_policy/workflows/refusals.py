@@ -1,0 +1,123 @@
+"""What hydra refuses, in one line: what was typed, what exists, what to do."""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from hydra.errors import MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from ambient_policy.errors import SettingsError, unknown
+from ambient_policy.workflows import settings_of
+from ambient_policy.workflows.configs import chosen
+
+
+def check_keys(config: DictConfig, verb: str) -> None:
+    """Refuse keys that a plus has added where no mapping takes new ones, and keys without a value.
+
+    Raises:
+        SettingsError: naming the keys.
+    """
+    for key in _strange(config):
+        raise unknown_key(key, config, verb)
+    try:
+        missing = sorted(OmegaConf.missing_keys(config))
+    except OmegaConfBaseException as error:
+        raise explain(error, verb, ()) from error
+    if missing:
+        raise SettingsError(f"no value for {', '.join(missing)}; give it as {missing[0]}=...")
+
+
+def explain(error: BaseException, verb: str, overrides: Sequence[str]) -> SettingsError:
+    """The error to show for one of hydra's."""
+    if isinstance(error, OverrideParseException):
+        return _unreadable(error.override)
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        return unknown(group, name, error.options)
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OmegaConfBaseException):
+        cause = cause.__cause__ or cause.__context__
+    if cause is None:
+        return _of_hydra(str(error), verb, overrides)
+    key, text = str(cause.full_key), str(cause.msg or cause).split("\n")[0]
+    typed = _typed(key, overrides)
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
+        return unknown_key(typed, cause.parent_node._get_root(), verb)
+    if "is not a subclass of" in text:  # +sources.mine=.. and +sources.mine.path=..
+        whole = next((o.partition("=")[0] for o in overrides if f".{key}" in o), f"+..{key}")
+        parent = whole.lstrip("+").partition(f".{key}")[0]
+        return SettingsError(f"{whole}: a new entry comes whole, as '+{parent}={{{key}: {{..}}}}'.")
+    return SettingsError(f"{key}: {text}")
+
+
+def unknown_key(key: str, config: DictConfig, verb: str) -> SettingsError:
+    """Names what lies beside an unknown key, and the nearest or how a new one is added."""
+    whole = OmegaConf.get_type(config) is settings_of(verb)  # else an entry of a list
+    known = sorted({*_keys(config), *(chosen(verb) if whole else ())} - {key, "hydra"})
+    parent, _, name = key.rpartition(".")
+    while parent and not OmegaConf.is_dict(OmegaConf.select(config, parent)):
+        parent, _, name = parent.rpartition(".")
+    own = [k.removeprefix(f"{parent}.") for k in known if k.rpartition(".")[0] == parent]
+    has = f"{parent} has" if parent else "there are"
+    text = f"unknown setting '{key}'; {has} {', '.join(own) or 'none'}."
+    mapping = parent and OmegaConf.get_type(OmegaConf.select(config, parent)) is dict
+    if mapping and not difflib.get_close_matches(name, own):
+        return SettingsError(f"{text} A new one is added as '+{parent}={{{name}: ..}}'.")
+    close = difflib.get_close_matches(key, known, n=1)
+    return SettingsError(f"{text} Did you mean '{close[0]}'?" if close else text)
+
+
+def _unreadable(override: str) -> SettingsError:
+    key, equals, value = override.partition("=")
+    if not equals:
+        return SettingsError(f"'{override}' is no key=value; all that follows the verb is.")
+    inner = value.replace("'", "").replace('"', "")
+    return SettingsError(
+        f"{override} cannot be read. Values that hold = ( ) [ ] {{ }} , : ~ or quotes stand in "
+        f"quotes of their own, inside those of the shell: '{key}=\"{inner}\"'. Close every bracket."
+    )
+
+
+def _of_hydra(text: str, verb: str, overrides: Sequence[str]) -> SettingsError:
+    """For what hydra refuses without naming a key of the settings."""
+    words = " ".join(text.split("\nTo append")[0].split("Config search path")[0].split())
+    if "No match in the defaults list" in words:
+        return SettingsError(f"{words} ambient-policy {verb} chooses {', '.join(chosen(verb))}.")
+    if words.startswith("Ambiguous value"):
+        return SettingsError(
+            f"{words.split(' 1.')[0]}: several values are for ambient-policy sweep. A list is "
+            "key=[a,b]; a text that holds a comma stands in quotes, 'key=\"a,b\"'."
+        )
+    return SettingsError(f"{words} ({' '.join(overrides)})")
+
+
+def _typed(key: str, overrides: Sequence[str]) -> str:
+    """The whole key that was typed, of which hydra names the part it stopped at."""
+    names = (override.partition("=")[0].lstrip("+~") for override in overrides)
+    return next((name for name in names if f"{name}.".startswith(f"{key}.")), key)
+
+
+def _children(node: DictConfig) -> Iterator[tuple[str, DictConfig]]:
+    for name in map(str, node):
+        if not OmegaConf.is_missing(node, name) and not OmegaConf.is_interpolation(node, name):
+            child: Any = node[name]
+            if isinstance(child, DictConfig):
+                yield name, child
+
+
+def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
+    yield from (f"{prefix}{name}" for name in node)
+    for name, child in _children(node):
+        yield from _keys(child, f"{prefix}{name}.")
+
+
+def _strange(node: DictConfig, prefix: str = "") -> Iterator[str]:
+    kind = OmegaConf.get_type(node)
+    if is_dataclass(kind):
+        known = {field.name for field in fields(kind)}
+        yield from (f"{prefix}{name}" for name in node if name not in known)
+    for name, child in _children(node):
+        yield from _strange(child, f"{prefix}{name}.")
