@@ -1,4 +1,4 @@
-"""``configs/``: which groups and choices there are, ours and the user's own; nothing is composed."""
+"""``configs/``: which groups and choices there are, ours and the user's own."""
 
 import os
 from collections.abc import Sequence
@@ -45,9 +45,13 @@ def groups() -> list[str]:
 
 
 def choices(group: str) -> dict[str, Path]:
-    """Each choice of a group with its file."""
-    found = [path for folder in reversed(folders()) for path in (folder / group).glob("*.yaml")]
-    return {path.stem: path for path in sorted(found, key=lambda path: path.stem)}
+    """Each choice of a group with its file; one in a subfolder is called folder/name."""
+    named = {
+        path.relative_to(folder / group).with_suffix("").as_posix(): path
+        for folder in reversed(folders())
+        for path in (folder / group).rglob("*.yaml")
+    }
+    return dict(sorted(named.items()))
 
 
 def heading(path: Path) -> str:

@@ -48,7 +48,7 @@ def print_verb_help(verb: str) -> None:
     if groups := chosen(verb):
         print("groups (--config-dir adds your own; null: none is chosen)")
         print("\n".join([*_groups(groups), ""]))
-    print("keys, with their defaults before a config changes them (--cfg shows what it makes)")
+    print("keys with their defaults; configs change them, --cfg shows the result")
     print("\n".join(_keys(found)))
     print(f"\n{SYNTAX}", end="")
 

@@ -109,7 +109,7 @@ def _children(node: DictConfig) -> Iterator[tuple[str, DictConfig]]:
 
 
 def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
-    yield from (f"{prefix}{name}" for name in node)
+    yield from (f"{prefix}{name}" for name in map(str, node))
     for name, child in _children(node):
         yield from _keys(child, f"{prefix}{name}.")
 
@@ -118,6 +118,6 @@ def _strange(node: DictConfig, prefix: str = "") -> Iterator[str]:
     kind = OmegaConf.get_type(node)
     if is_dataclass(kind):
         known = {field.name for field in fields(kind)}
-        yield from (f"{prefix}{name}" for name in node if name not in known)
+        yield from (f"{prefix}{name}" for name in map(str, node) if name not in known)
     for name, child in _children(node):
         yield from _strange(child, f"{prefix}{name}.")

@@ -61,10 +61,10 @@ class Module:
 
     def above(self, line: int) -> str:
         """The comment whose last line is above a line."""
-        lines = []
+        texts: list[str] = []
         while (line := line - 1) in self.comments and self.comments[line][1]:
-            lines.insert(0, self.comments[line][0])
-        return " ".join(lines)
+            texts.insert(0, self.comments[line][0])
+        return " ".join(texts)
 
     def beside(self, line: int) -> str:
         """The comment at the end of a line."""
@@ -83,6 +83,11 @@ class Module:
                     if (alias.asname or alias.name) == name and (other := module(node.module)):
                         return other.find(alias.name)
         return None
+
+    def find_class(self, name: str) -> "tuple[Module, ast.ClassDef] | None":
+        """The same for a class; None for anything else."""
+        found = self.find(name)
+        return (found[0], found[1]) if found and isinstance(found[1], ast.ClassDef) else None
 
 
 @cache
@@ -127,19 +132,19 @@ def keys(verb: str) -> list[Key]:
 
 
 def _of_class(source: Module, name: str, prefix: str) -> Iterator[Key]:
-    found = source.find(name)
-    if found is None or not isinstance(found[1], ast.ClassDef):
+    """The keys of a class of settings: of those it is built on, then its own."""
+    found = source.find_class(name)
+    if found is None:
         return
     source, node = found
-    for base in node.bases:
+    for base in reversed(node.bases):  # as dataclasses collect them
         yield from _of_class(source, ast.unparse(base), prefix)
     meaning = ""
     for item in node.body:
-        if isinstance(item, ast.AnnAssign) and not ast.unparse(item.annotation).startswith("ClassVar"):
+        if isinstance(item, ast.AnnAssign) and "ClassVar" not in ast.unparse(item.annotation):
             own = source.above(item.lineno)
             meaning = own or meaning
-            for key in _of_field(source, item, prefix, meaning, not own):
-                yield key
+            yield from _of_field(source, item, prefix, meaning, not own)
             if _settings(source, item.annotation):
                 meaning = ""
 
@@ -147,18 +152,20 @@ def _of_class(source: Module, name: str, prefix: str) -> Iterator[Key]:
 def _of_field(
     source: Module, item: ast.AnnAssign, prefix: str, meaning: str, shared: bool
 ) -> Iterator[Key]:
+    """One key; for an object the keys in it too."""
     name = f"{prefix}{ast.unparse(item.target)}"
     inner = _settings(source, item.annotation)
     if inner is None:
         kind, words, about = _kind(source, item.annotation)
-        alone = shared and about
-        yield Key(name, kind, _default(item.value), about if alone else meaning, words, shared and not alone)
+        alone = shared and bool(about)
+        text = about if alone else meaning
+        yield Key(name, kind, _default(item.value), text, words, shared and not alone)
         return
     where, words_of = inner
-    found = source.find(words_of)
-    about = ast.get_docstring(found[1]) if found and isinstance(found[1], ast.ClassDef) else ""
-    text = meaning if not shared else (about or "").split("\n\n")[0].replace("\n", " ")
-    yield Key(name, "", "" if not where else _default(item.value), text, {})
+    found = source.find_class(words_of)
+    about = (ast.get_docstring(found[1]) if found else None) or ""
+    text = about.split("\n\n")[0].replace("\n", " ") if shared else meaning
+    yield Key(name, "", _default(item.value) if where else "", text, {})
     yield from _of_class(source, words_of, f"{name}{where}.")
 
 
@@ -172,10 +179,8 @@ def _settings(source: Module, annotation: ast.expr) -> tuple[str, str] | None:
         elif outer in ("list", "Sequence"):
             place, inner = "[]", annotation.slice
     name = ast.unparse(inner).removesuffix(" | None")
-    found = source.find(name)
-    if found is None or not isinstance(found[1], ast.ClassDef) or _is_enum(found[1]):
-        return None
-    return place, name
+    found = source.find_class(name)
+    return None if found is None or _is_enum(found[1]) else (place, name)
 
 
 def _is_enum(node: ast.ClassDef) -> bool:
@@ -185,19 +190,18 @@ def _is_enum(node: ast.ClassDef) -> bool:
 def _kind(source: Module, annotation: ast.expr) -> tuple[str, dict[str, str], str]:
     """A type in words; of an enum its words and what it is about."""
     text = ast.unparse(annotation)
-    optional = text.endswith(" | None")
     bare = text.removesuffix(" | None")
-    found, ending = source.find(bare), " or null" if optional else ""
-    if found is not None and isinstance(found[1], ast.ClassDef):
-        where, node = found
+    ending = "" if bare == text else " or null"
+    if enum := source.find_class(bare):
+        where, node = enum
         lines = {
             ast.unparse(item.targets[0]): where.beside(item.lineno)
             for item in node.body
             if isinstance(item, ast.Assign)
         }
         return f"one of these{ending}", lines, (ast.get_docstring(node) or "").split("\n")[0]
-    if found is not None:  # an alias, such as Threshold
-        return f"{bare.lower()}{ending}", {}, found[0].above(found[1].lineno)
+    if alias := source.find(bare):  # such as Threshold
+        return f"{bare.lower()}{ending}", {}, alias[0].above(alias[1].lineno)
     return f"{_plain(bare)}{ending}", {}, ""
 
 
@@ -214,22 +218,17 @@ def _plain(text: str) -> str:
 
 
 def _default(value: ast.expr | None) -> str:
-    """As it would be typed."""
+    """As it would be typed; empty for ???."""
     if isinstance(value, ast.Call):
         inner = next((word.value for word in value.keywords), None)
         if isinstance(inner, ast.Lambda):
             return _default(inner.body)
-        return {"list": "[]", "dict": "{}", "tuple": "[]"}.get(ast.unparse(inner) if inner else "", "")
+        return {"list": "[]", "dict": "{}"}.get(ast.unparse(inner) if inner else "", "")
     if isinstance(value, ast.Attribute):
         return value.attr
     if isinstance(value, ast.List | ast.Tuple):
-        return f"[{', '.join(_default(item) for item in value.elts)}]"
+        return f"[{', '.join(map(_default, value.elts))}]"
     if isinstance(value, ast.Constant):
-        if value.value == "???":
-            return ""
-        if isinstance(value.value, str):
-            return value.value or "''"
-        return {True: "true", False: "false", None: "null"}.get(value.value, "") if (
-            value.value is None or isinstance(value.value, bool)
-        ) else ast.unparse(value)
+        plain = {"None": "null", "True": "true", "False": "false", "": "''", "???": ""}
+        return plain.get(str(value.value), str(value.value))
     return "" if value is None else ast.unparse(value)

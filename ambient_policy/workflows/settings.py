@@ -54,9 +54,8 @@ def _schema(verb: str) -> DictConfig:
 
 def _compose_config(verb: str, overrides: Sequence[str]) -> DictConfig:
     ConfigStore.instance().store(f"{verb}_settings", _schema(verb))
-    # until no verb has a key that is named like a group it does not choose from
-    clashing = [o for o in overrides if (CONFIGS / (k := o.split("=")[0])).is_dir()]
-    clashing = [o for o in clashing if (k := o.split("=")[0]) not in chosen(verb)]
+    # until no verb has a key that is named like a group
+    clashing = [o for o in overrides if o.startswith("task=") and "task" not in chosen(verb)]
     try:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
             config = hydra_compose(verb, [o for o in overrides if o not in clashing])

@@ -49,9 +49,12 @@ def test_a_key_without_a_value(refused: Refused, key: str) -> None:
         ("+training.stepz=3", ["'training.stepz'", "batch", "Did you mean 'training.steps'?"]),
         ("trainin.steps=3", ["'trainin.steps'", "Did you mean 'training.steps'?"]),
         ("network.width=[8]", ["'network.width'", "kernel", "'network.widths'"]),
-        ("normalizer.actions.lowest=[0,0]", ["normalizer.actions.lowest", "normalizer.actions has", "low"]),
+        (
+            "normalizer.actions.lowest=[0,0]",
+            ["normalizer.actions.lowest", "actions has", "low"],
+        ),
         ("+new=1", ["'new'", "experiment", "tracking"]),
-        ("garbage", ["'garbage'", "experiment"]),
+        ("garbage", ["'garbage'", "no key=value"]),
     ],
 )
 def test_a_misspelt_key(refused: Refused, override: str, parts: list[str]) -> None:

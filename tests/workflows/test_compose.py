@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from ambient_policy.cli import perform
 from ambient_policy.errors import SettingsError
 from ambient_policy.settings import EncoderSettings, Trust
 from ambient_policy.workflows.configs import CONFIGS
@@ -105,8 +104,3 @@ def test_every_data_config_can_be_annotated_and_plotted(config: str, data: str) 
     settings = compose(config, [f"data={data}", "source=x", *(["out=x.png"] * (config == "plot"))])
     trained = compose("train", [f"data={data}", "arm=as_is"])
     assert list(settings.all_sources()) == list(trained.sources)
-
-
-def test_a_conversion_follows_one_description_of_its_source() -> None:
-    with pytest.raises(SettingsError, match=r"openx= and recipe= both say"):
-        perform("convert", [*LIFT, "openx=bridge_dataset"])
