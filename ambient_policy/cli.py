@@ -35,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         again = " The same command goes on." if {*typed[:1]} & CONTINUED else ""
         _say(Text(f"interrupted.{again}"))
         return 130
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def script(file: str) -> None:
