@@ -10,7 +10,7 @@ from ambient_policy.evaluation.comparison import Row
 from ambient_policy.evaluation.tables import interval, number, percent
 from ambient_policy.markdown import markdown_table
 from ambient_policy.pretrained import LIBRARY, Pretrained
-from ambient_policy.settings import RunSettings, SourceSettings, Trust
+from ambient_policy.settings import RunSettings, SourceSettings, Teaches, Trust
 
 # settings of scripts/evaluate.py that an evaluation remembers
 STARTS = ("episodes", "first_seed", "seed")
@@ -165,10 +165,10 @@ def _sources(settings: RunSettings) -> str:
             name,
             f"`{source.path}`",
             _episodes(source),
-            Trust.annotated.value if source.trust is None else source.trust.value,
-            _thresholds(source),
-            "natural" if source.weight is None else f"{source.weight:g}",
-            f"{source.held_out:g}",
+            "by episode" if source.trust is None else source.trust.value,
+            _thresholds(settings, source),
+            "natural" if source.sampling_weight is None else f"{source.sampling_weight:g}",
+            f"{source.val_ratio or 0:g}",
         ]
         for name, source in settings.sources.items()
     ]
@@ -187,15 +187,22 @@ def _episodes(source: SourceSettings) -> str:
     return taken if most is None else f"{taken}, of which at most {most} taught"
 
 
-def _thresholds(source: SourceSettings) -> str:
-    """What the episodes taught: sigma above sigma_min, or below sigma_max."""
-    if source.trust is Trust.trusted:
-        return "taught every level"
-    if source.trust is Trust.rejected:
-        return "taught none"
-    if source.trust is Trust.bounds:
-        return f"taught above {source.sigma_min:g} or below {source.sigma_max:g}"
-    return "of each episode, in its store's annotation"
+def _thresholds(settings: RunSettings, source: SourceSettings) -> str:
+    """What its episodes taught under the arm of the run."""
+    if source.trust in (None, Trust.rejected):
+        return "by its store's annotation" if source.trust is None else "taught none"
+    arm, tuned = settings.arm, settings.tuned
+    word = arm.trusted if source.trust is Trust.trusted else arm.suboptimal
+    if word in (Teaches.everything, Teaches.nothing):
+        return f"taught {word.value}"
+    low = tuned.sigma_min if source.sigma_min is None else source.sigma_min
+    high = tuned.sigma_max if source.sigma_max is None else source.sigma_max
+    numbers = {
+        Teaches.above: f"taught above {low}",
+        Teaches.above_or_below: f"taught above {low} or below {high}",
+        Teaches.below: "taught below the others' sigma_min",
+    }[word]
+    return numbers.replace("None", "its store's annotation")
 
 
 def _checkpoint(pretrained: Pretrained, declared: int | None) -> str:

@@ -4,7 +4,9 @@
 """
 
 from ambient_policy.settings.data import (
+    ArmSettings,
     BoundsSettings,
+    DataSettings,
     Dimensions,
     NormalizerKind,
     NormalizerSettings,
@@ -12,10 +14,10 @@ from ambient_policy.settings.data import (
     StatisticsOf,
     Tables,
     TaskSettings,
+    Teaches,
     Trust,
     TunedSettings,
 )
-from ambient_policy.settings.mixture import MixtureEntry, add_mixture
 from ambient_policy.settings.model import (
     ActionSettings,
     EncoderSettings,
@@ -42,14 +44,15 @@ from ambient_policy.settings.training import (
 
 __all__ = [
     "ActionSettings",
+    "ArmSettings",
     "BoundsSettings",
+    "DataSettings",
     "Declared",
     "Dimensions",
     "EncoderSettings",
     "Language",
     "LanguageSettings",
     "LossSettings",
-    "MixtureEntry",
     "NetworkSettings",
     "NoiseSettings",
     "NormalizerKind",
@@ -61,13 +64,13 @@ __all__ = [
     "StatisticsOf",
     "Tables",
     "TaskSettings",
+    "Teaches",
     "TrackingSettings",
     "TrainingSettings",
     "Trust",
     "TunedSettings",
     "ValidationSettings",
     "WandbMode",
-    "add_mixture",
     "from_json",
     "to_json",
 ]

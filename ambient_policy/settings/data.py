@@ -1,4 +1,4 @@
-"""What is learned from: the world, its demonstrations, the unit of sigma."""
+"""What is learned from: the world, its demonstrations, who teaches what, the unit of sigma."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,8 +7,12 @@ from typing import Annotated, Any
 
 from pydantic import PlainSerializer
 
+from ambient_policy.diffusion.noise import resolve_sigma
 from ambient_policy.errors import listed
-from ambient_policy.settings.checks import require
+from ambient_policy.horizons import Horizons
+from ambient_policy.settings.checks import require, words_to_enums
+from ambient_policy.settings.mixture import add_mixture
+from ambient_policy.settings.model import ActionSettings, LanguageSettings, NoiseSettings
 
 # sigma [normalised action], or a mapping of one coordinate to it: {vp: 0.074}, {flow: 0.07},
 # {log_snr: 5.2}, {step: 3} of the schedule. Checked settings hold sigma; Any is for omegaconf.
@@ -16,12 +20,21 @@ Threshold = Annotated[Any, PlainSerializer(lambda sigma: sigma, return_type=floa
 
 
 class Trust(Enum):
-    """What a source of demonstrations is taken for."""
+    """The role of a source of demonstrations; the arm says what each role teaches."""
 
-    annotated = "annotated"  # per-episode sigma_min and sigma_max, as the store has them
-    trusted = "trusted"  # (0, inf): teaches every noise level
-    rejected = "rejected"  # (inf, 0): teaches none
-    bounds = "bounds"  # one sigma_min and one sigma_max for all its episodes
+    trusted = "trusted"  # good demonstrations of the task
+    suboptimal = "suboptimal"  # plentiful ones with a flaw
+    rejected = "rejected"  # teaches nothing, whatever the arm
+
+
+class Teaches(Enum):
+    """The noise levels that the episodes of a role teach."""
+
+    everything = "everything"  # every level
+    nothing = "nothing"  # no level
+    above = "above"  # sigma > sigma_min
+    above_or_below = "above_or_below"  # sigma > sigma_min or sigma < sigma_max
+    below = "below"  # sigma < the lowest sigma_min of the suboptimal episodes
 
 
 class Tables(Enum):
@@ -78,6 +91,7 @@ class NormalizerSettings:
     high_quantile: float = 0.99
 
     def __post_init__(self) -> None:
+        words_to_enums(self)
         low, high = self.low_quantile, self.high_quantile
         require(
             0 <= low < high <= 1,
@@ -112,8 +126,8 @@ class NormalizerSettings:
 class TaskSettings:
     """The world a policy is made for."""
 
-    # a registered gymnasium id
-    id: str = "ambient_envs/Maze-v0"
+    # a registered gymnasium id; empty = what the demonstrations are labelled with
+    id: str = ""
     # keyword arguments of the environment
     kwargs: dict[str, Any] = field(default_factory=dict)
     # of a Dict observation: part of the policy's observation (state, a camera) -> its key there,
@@ -134,24 +148,28 @@ class TaskSettings:
 
 @dataclass
 class SourceSettings:
-    """One store of the mixture."""
+    """One store of the mixture. Several keys carry the names of the field's cotraining lists."""
 
     # folder (or .zarr.zip of diffusion_policy) with the episodes
     path: str = ""
-    # what it is; null is allowed only for annotated stores and then means annotated
+    # its role: trusted, suboptimal or rejected; null is allowed only for annotated stores: of each
+    # episode the annotation then decides, sigma_min 0 and sigma_max inf is trusted
     trust: Trust | None = None
-    # for trust = bounds, and only then
+    # of a suboptimal source: thresholds of its own; null = its store's annotation, and where there
+    # is none tuned.sigma_min and tuned.sigma_max
     sigma_min: Threshold = None
     sigma_max: Threshold = None
-    # share of the mixture; null for all sources = as many as they have windows
-    weight: float | None = None
+    # share of the mixture, relative to the others; null for all sources = as many as their windows
+    sampling_weight: float | None = None
     # use only the first so many episodes; null = all
     max_episodes: int | None = None
-    # share of those episodes that no step teaches, for training.validation; the same ones for
-    # every arm and training seed
-    held_out: float = 0.0
-    # of the episodes not held out, only the first so many teach; null = all
+    # share of those episodes that no step teaches, rounded up, for training.validation; the same
+    # ones for every arm and training seed; null = none
+    val_ratio: float | None = None
+    # of the episodes not for validation, only the first so many teach; null = all
     max_train_episodes: int | None = None
+    # in a list (mixture): what the source is called; null = the end of the path, without suffix
+    name: str | None = None
     # of diffusion_policy's stores: keys that make up the observation, and the action's
     observation_keys: list[str] = field(default_factory=lambda: ["state"])
     action_key: str = "action"
@@ -162,14 +180,81 @@ class SourceSettings:
     # for stores that carry no attributes of their own (diffusion_policy): names, units, rate
     attributes: dict[str, Any] | None = None
 
+    def __post_init__(self) -> None:
+        words_to_enums(self)
+
 
 @dataclass
 class TunedSettings:
-    """Numbers that arms refer to; tune them on other starts than those reported."""
+    """Numbers that arms need; tune them on other starts than those reported."""
 
-    # suboptimal episodes teach sigma > sigma_min
-    sigma_min: Threshold = 0.0
+    # suboptimal episodes teach sigma > sigma_min; null = said by each source or its annotation
+    sigma_min: Threshold = None
     # and, with locality, sigma < sigma_max
-    sigma_max: Threshold = 0.0
-    # reweighted cotraining: weight of the trusted source against 1 for the suboptimal
-    trusted_weight: float = 1.0
+    sigma_max: Threshold = None
+    # of reweighted cotraining: weight of all trusted episodes against 1 for all suboptimal ones
+    trusted_weight: float | None = None
+
+
+@dataclass
+class ArmSettings:
+    """What each role teaches; the defaults are those of arm=ambient."""
+
+    # what trusted episodes teach
+    trusted: Teaches = Teaches.everything
+    # what suboptimal episodes teach
+    suboptimal: Teaches = Teaches.above
+    # whether trusted episodes together weigh tuned.trusted_weight and suboptimal ones 1
+    reweight: bool = False
+
+    def __post_init__(self) -> None:
+        words_to_enums(self)
+        require(
+            self.suboptimal is not Teaches.below,
+            "arm.suboptimal = below: only trusted episodes can teach below the others' sigma_min.",
+        )
+        require(
+            self.trusted in (Teaches.everything, Teaches.nothing, Teaches.below),
+            f"arm.trusted = {self.trusted.value}: trusted episodes have no thresholds; choose "
+            "everything, nothing or below.",
+        )
+
+
+@dataclass
+class DataSettings:
+    """Which demonstrations, and what their numbers are: they decide the unit of sigma."""
+
+    # the world that the policy is for
+    task: TaskSettings = field(default_factory=TaskSettings)
+    tuned: TunedSettings = field(default_factory=TunedSettings)
+    # stores by a name of yours
+    sources: dict[str, SourceSettings] = field(default_factory=dict)
+    # more sources, as a list; they join `sources`, and checked settings hold them there
+    mixture: list[SourceSettings] = field(default_factory=list)
+    # whether the sources must have the same columns, or the policy's are the union of theirs
+    dimensions: Dimensions = Dimensions.same
+    # memory, or disk where the demonstrations are larger than it; both give the same batches
+    tables: Tables = Tables.memory
+    normalizer: NormalizerSettings = field(default_factory=NormalizerSettings)
+    horizons: Horizons = field(default_factory=Horizons)
+    actions: ActionSettings = field(default_factory=ActionSettings)
+    # cameras that the policy looks through, beside the state; every source must have them
+    cameras: list[str] = field(default_factory=list)
+    language: LanguageSettings = field(default_factory=LanguageSettings)
+    noise: NoiseSettings = field(default_factory=NoiseSettings)
+
+    def __post_init__(self) -> None:
+        words_to_enums(self)
+        self.sources, self.mixture = add_mixture(self.sources, self.mixture), []
+        self.normalizer.check_sources(list(self.sources))
+        self._resolve_thresholds()
+
+    def _resolve_thresholds(self) -> None:
+        """Thresholds in any coordinate become sigma, which is what is stored."""
+        levels = self.noise.schedule_levels()
+        named = {f"sources.{name}": source for name, source in self.sources.items()}
+        for name, holder in {"tuned": self.tuned, **named}.items():
+            for key in ("sigma_min", "sigma_max"):
+                value = getattr(holder, key)
+                if value is not None:
+                    setattr(holder, key, resolve_sigma(f"{name}.{key}", value, levels))

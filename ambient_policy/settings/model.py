@@ -13,7 +13,7 @@ from ambient_policy.diffusion.precondition import Prediction
 from ambient_policy.diffusion.solve import Call, Solver, solver_calls
 from ambient_policy.errors import unknown
 from ambient_policy.networks.unet1d import check_network
-from ambient_policy.settings.checks import require
+from ambient_policy.settings.checks import require, words_to_enums
 
 
 @dataclass
@@ -33,6 +33,9 @@ class Language(Enum):
     one_hot = "one_hot"  # by their number among the texts of the sources that teach
     embedding = "embedding"  # by the vectors of a table; texts nobody demonstrated may be said too
 
+    def __post_init__(self) -> None:
+        words_to_enums(self)
+
 
 @dataclass
 class LanguageSettings:
@@ -43,6 +46,7 @@ class LanguageSettings:
     table: str | None = None
 
     def __post_init__(self) -> None:
+        words_to_enums(self)
         require(
             (self.kind is Language.embedding) == (self.table is not None),
             f"language.table = {self.table} with language.kind = {self.kind.value}: embedding "
@@ -70,6 +74,7 @@ class NoiseSettings:
     sigma_data: float = 0.5
 
     def __post_init__(self) -> None:
+        words_to_enums(self)
         require(self.levels >= 1, f"noise.levels = {self.levels} must be at least 1.")
         require(self.sigma_data > 0, f"noise.sigma_data = {self.sigma_data} must be positive.")
         self.training_law()  # refuses what makes none
@@ -140,17 +145,17 @@ class NetworkSettings:
     def __post_init__(self) -> None:
         check_network(self.widths, self.embedding, self.kernel, self.groups)
 
-    def check_encoders(self, cameras: Sequence[str], told: bool = False) -> None:
+    def check_encoders(self, cameras: Sequence[str], follows: bool = False) -> None:
         """Refuse encoders of parts that the policy does not observe.
 
         Args:
             cameras: it looks through.
-            told: whether it is given instructions.
+            follows: whether it is given instructions.
 
         Raises:
             SettingsError: naming the part, and those there are.
         """
-        numbers = (STATE, INSTRUCTION) if told else (STATE,)
+        numbers = (STATE, INSTRUCTION) if follows else (STATE,)
         for name, encoder in self.encoders.items():
             if name not in (*numbers, *cameras):
                 kind = "part in network.encoders (beside the state: what cameras=[...] names)"
@@ -167,6 +172,9 @@ class SolverSettings:
     steps: int = 10
     # where they lie; the first three are for noise.law = discrete
     spacing: Spacing = Spacing.leading
+
+    def __post_init__(self) -> None:
+        words_to_enums(self)
 
     def calls(self, noise: NoiseSettings) -> list[Call]:
         """Every network call with its level, falling, and what follows it."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
-from ambient_policy.settings.checks import require
+from ambient_policy.settings.checks import require, words_to_enums
 
 
 class WandbMode(Enum):
@@ -102,7 +102,7 @@ class TrainingSettings:
     # a checkpoint every so many steps, beside the last one
     checkpoint_every: int = 1000
     # how many of the latest checkpoints stay (the best one stays too); null = all
-    keep_last: int | None = None
+    keep_last: int | None = 3
     # which checkpoint evaluation takes by default
     declared: Declared = Declared.last
     # a log line every so many steps
@@ -117,6 +117,7 @@ class TrainingSettings:
     compile: bool = False
 
     def __post_init__(self) -> None:
+        words_to_enums(self)
         counts = ("steps", "batch", "accumulate", "checkpoint_every", "log_every", "threads")
         for name in counts:
             value = getattr(self, name)
@@ -165,3 +166,6 @@ class TrackingSettings:
     wandb: WandbMode = WandbMode.disabled
     # wandb's project
     project: str = "ambient-policy"
+
+    def __post_init__(self) -> None:
+        words_to_enums(self)

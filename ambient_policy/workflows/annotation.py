@@ -1,65 +1,85 @@
 """Write into stores what each episode may teach, bound to the normaliser of their data config.
 
-``python scripts/annotate.py source=suboptimal sigma_min=0.27 sigma_max=0``: for all episodes;
-``sigma_min={step:3}`` and ``{vp:0.074}`` are other ways to write a level.
-``python scripts/annotate.py source=suboptimal table=thresholds.csv``: a line
-``sigma_min,sigma_max`` for each, in order; ``inf`` is a number.
-``source=[a,b]`` or ``source=all``: several stores, with ``jobs.workers=4`` at once, with
-``jobs.where=ray`` on a Ray cluster. Whatever is wrong with any of them is said before the first is
-written.
-
-``data=`` is that of the training, with its ``mixture`` if it has one; where the training's
-experiment or command line changes ``normalizer``, ``dimensions``, ``horizons`` or ``actions``, say
-the same here: the normaliser depends on them, and training refuses an annotation under another.
+The data config is that of the training; where the training's experiment or command line changes
+``normalizer``, ``dimensions``, ``horizons`` or ``actions``, say the same here: the normaliser
+depends on them, and training refuses an annotation made under another.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
-from ambient_datasets.normalizing import build_normalizers
+from ambient_datasets.normalizers import build_normalizers
 from ambient_datasets.store import Annotation, Store, annotate_store
-from ambient_datasets.union import unite
+from ambient_policy.diffusion.noise import resolve_sigma
 from ambient_policy.errors import SettingsError, unknown
-from ambient_policy.horizons import Horizons
 from ambient_policy.jobs import JobSettings, open_jobs
-from ambient_policy.settings import (
-    ActionSettings,
-    Tables,
-)
-from ambient_policy.workflows.data_config import DataConfig
-from ambient_policy.workflows.mixing import open_source
-from ambient_policy.workflows.thresholds import ThresholdSettings, resolve_thresholds
+from ambient_policy.settings import DataSettings
+from ambient_policy.workflows.preparation import open_stores
 
 
 @dataclass
-class AnnotateSettings(ThresholdSettings, DataConfig):
+class AnnotateSettings(DataSettings):
     """Which stores, which thresholds."""
 
     # of the sources of the data config one, a list, or all
     source: Any = "???"
-    # memory, or disk where the demonstrations are larger than it
-    tables: Tables = Tables.memory
-    # as in training: the normaliser is fitted on what the network learns
-    horizons: Horizons = field(default_factory=Horizons)
-    actions: ActionSettings = field(default_factory=ActionSettings)
+    # for all episodes: sigma [normalised action], or {vp: 0.074}, {flow: 0.07}, {log_snr: 5.2},
+    # {step: 3}; sigma_max = 0 switches locality off
+    sigma_min: Any = None
+    sigma_max: Any = None
+    # or a file with one line "sigma_min,sigma_max" per episode
+    table: str | None = None
     # how many are written at once, and where
     jobs: JobSettings = field(default_factory=lambda: JobSettings(workers=1))
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        pair = self.sigma_min, self.sigma_max
+        if sum(number is not None for number in pair) != (2 if self.table is None else 0):
+            raise SettingsError(
+                f"sigma_min = {pair[0]}, sigma_max = {pair[1]}, table = {self.table}: give both "
+                "numbers (sigma_max=0 switches locality off), or a table, not a part of each."
+            )
 
-def choose(given: Any, sources: Sequence[str]) -> list[str]:
-    """The names of the sources to annotate."""
-    names = [given] if isinstance(given, str) else given
-    if names == ["all"] and "all" not in sources:
-        return list(sources)
-    if not isinstance(names, list) or not names or len({*map(str, names)}) < len(names):
-        raise SettingsError(f"source = {given}: give a name, a list of different names, or all.")
+
+def annotate(settings: AnnotateSettings) -> None:
+    """Write per-episode thresholds into stores, all checked before the first is written."""
+    stores = open_stores(settings)
+    names = choose_sources(settings.source, list(stores))
+    check_apart({name: stores[name] for name in names}, settings)
+    normalizers = build_normalizers(settings, stores)
+    tasks = []
     for name in names:
-        if name not in sources:
-            raise unknown("source", str(name), sources)
-    return names
+        low, high = thresholds_of(settings, name, len(stores[name])).T
+        annotation = Annotation(low, high, normalizers[name].fingerprint)
+        tasks.append((stores[name].path.absolute(), annotation))
+    with open_jobs(settings.jobs) as jobs:
+        for k, _ in jobs.each(annotate_store, tasks):
+            Console().print(
+                f"{stores[names[k]].path}: {len(stores[names[k]])} episodes annotated under "
+                f"normaliser {normalizers[names[k]].fingerprint}; trainings use it where the "
+                f"source is suboptimal and says no threshold of its own",
+                highlight=False,
+                markup=False,
+            )
+
+
+def choose_sources(source: Any, names: Sequence[str]) -> list[str]:
+    """The names of the sources to annotate."""
+    chosen = [source] if isinstance(source, str) else source
+    if chosen == ["all"] and "all" not in names:
+        return list(names)
+    if not isinstance(chosen, list) or not chosen or len({*map(str, chosen)}) < len(chosen):
+        raise SettingsError(f"source = {source}: give a name, a list of different names, or all.")
+    for name in chosen:
+        if name not in names:
+            raise unknown("source", str(name), names)
+    return chosen
 
 
 def check_apart(stores: Mapping[str, Store], settings: AnnotateSettings) -> None:
@@ -68,41 +88,35 @@ def check_apart(stores: Mapping[str, Store], settings: AnnotateSettings) -> None
         raise SettingsError(f"{', '.join(stores)} share a store: annotate it as one of them.")
     if settings.table is not None and len(stores) > 1:
         raise SettingsError(
-            f"table = {settings.table} is of one store, and {', '.join(stores)} were given: "
+            f"table = {settings.table} is of one store, and source names {', '.join(stores)}: "
             "annotate one at a time."
         )
 
 
-def tell_use(name: str, settings: AnnotateSettings) -> str:
-    """What a training must say to heed the annotation of a source."""
-    if name in settings.sources:
-        return f"sources.{name}.trust=annotated"
-    return "trust: annotated in its entry of mixture, without sigma_min and sigma_max"
+def thresholds_of(settings: AnnotateSettings, source: str, episodes: int) -> NDArray[np.float64]:
+    """(E,2) sigma_min and sigma_max of a source's episodes.
+
+    Raises:
+        SettingsError: naming what cannot be read or does not fit the store.
+    """
+    if settings.table is not None:
+        return _read(settings.table, source, episodes)
+    levels = settings.noise.schedule_levels()
+    pair = [resolve_sigma(k, getattr(settings, k), levels) for k in ("sigma_min", "sigma_max")]
+    return np.tile(pair, (episodes, 1))
 
 
-def annotate(settings: AnnotateSettings) -> None:
-    """Check, write."""
-    sources = settings.all_sources()
-    names = choose(settings.source, list(sources))
-    stores = {name: open_source(name, source, settings.tables) for name, source in sources.items()}
-    check_apart({name: stores[name] for name in names}, settings)
-    normalizers = build_normalizers(
-        settings.normalizer,
-        stores,
-        unite(stores, settings.dimensions),
-        settings.horizons,
-        settings.actions,
-    )
-    tasks = []
-    for name in names:
-        low, high = resolve_thresholds(settings, name, len(stores[name])).T
-        annotation = Annotation(low, high, normalizers[name].fingerprint)
-        tasks.append((stores[name].path.absolute(), annotation))
-    with open_jobs(settings.jobs) as jobs:
-        for k, _ in jobs.each(annotate_store, tasks):
-            Console().print(
-                f"{stores[names[k]].path}: {len(stores[names[k]])} episodes annotated under "
-                f"normaliser {normalizers[names[k]].fingerprint}; use them with "
-                f"{tell_use(names[k], settings)}",
-                highlight=False,
-            )
+def _read(file: str, source: str, episodes: int) -> NDArray[np.float64]:
+    try:
+        table = np.loadtxt(file, delimiter=",", ndmin=2)
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            f"table = {file} cannot be read: {str(error).rstrip('.')}. Write one line per episode "
+            "and no heading: sigma_min, a comma, sigma_max."
+        ) from error
+    if table.shape != (episodes, 2):
+        raise SettingsError(
+            f"table = {file} has shape {table.shape}, but the store of '{source}' has {episodes} "
+            "episodes: give one line of two numbers for each."
+        )
+    return table

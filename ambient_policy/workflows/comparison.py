@@ -18,11 +18,11 @@ from ambient_policy.evaluation.worlds import find_spec
 from ambient_policy.files import to_json, write_text
 from ambient_policy.settings import RunSettings
 from ambient_policy.workflows.evaluation import EvaluateSettings, episodes_of
-from ambient_policy.workflows.folders import refuse_other
 from ambient_policy.workflows.pages import make_page
-from ambient_policy.workflows.preparation import build
+from ambient_policy.workflows.preparation import prepare
 from ambient_policy.workflows.runs import CompareSettings, Run, train_all
 from ambient_policy.workflows.settings import compose
+from ambient_policy.workflows.training import refuse_other
 
 
 def plan(settings: CompareSettings) -> list[Run]:
@@ -37,7 +37,7 @@ def plan(settings: CompareSettings) -> list[Run]:
             composed: RunSettings = compose("train", overrides)
             refuse_other(Path(composed.folder), composed)
             find_spec(composed.task.id)  # or all is trained before the first world is missed
-            runs.append(Run(arm, seed, overrides, build(composed)))
+            runs.append(Run(arm, seed, overrides, prepare(composed)))
     return runs
 
 

@@ -12,7 +12,6 @@ from ambient_policy.ambient.sampler import Sampler
 from ambient_policy.diffusion.law import Law, UniformOverLevels
 from ambient_policy.diffusion.noise import Sigma
 from ambient_policy.evaluation.page import Contribution, Draws, Span
-from ambient_policy.settings import SourceSettings, Trust
 
 # sources that a table or figure names; the others are taken together
 NAMED = 12
@@ -76,9 +75,7 @@ class Contributions:
         return {row.name: (row.sigma_min[1], row.sigma_max[1]) for row in self.rows}
 
 
-def contributions(
-    mixture: Mixture, sampler: Sampler, sources: Mapping[str, SourceSettings], named: int = NAMED
-) -> Contributions:
+def contributions(mixture: Mixture, sampler: Sampler, named: int = NAMED) -> Contributions:
     """A row for each source, and P(source | sigma).
 
     A row's share of the draws is the mean of its probability over the levels of ``levels_of``:
@@ -86,7 +83,6 @@ def contributions(
 
     Args:
         mixture, sampler: of the training.
-        sources: its settings by name.
         named: most rows; of more sources, the last row is all the others.
     """
     levels, summaries = levels_of(sampler.law), mixture.describe()
@@ -94,13 +90,14 @@ def contributions(
     size = np.maximum([row.probability for row in summaries], likely.mean(axis=0))
     group, names = _group(mixture.names, size, named)
     together = np.stack([likely[:, group == i].sum(axis=1) for i in range(len(names))], axis=1)
+    roles = dict(zip(mixture.names, mixture.roles, strict=True))
     rows = []
     for i, name in enumerate(names):
         members = [row for row, of in zip(summaries, group, strict=True) if of == i]
         taught = mixture.taught & (group[mixture.source_of_episode] == i)
         spans = _span(mixture.sigma_min[taught]), _span(mixture.sigma_max[taught])
         share = float(together[:, i].mean())
-        rows.append(_row(name, members, _trust(members, sources), share, *spans))
+        rows.append(_row(name, members, _trust(members, roles), share, *spans))
     return Contributions(rows, group, Draws(levels, tuple(names), together))
 
 
@@ -114,8 +111,8 @@ def _group(names: Sequence[str], size: Floats, named: int) -> tuple[Integers, li
     return group, [*(names[i] for i in largest), f"{len(names) - named + 1} others"]
 
 
-def _trust(members: Sequence[SourceSummary], sources: Mapping[str, SourceSettings]) -> str:
-    trusts = {(sources[row.name].trust or Trust.annotated).value for row in members}
+def _trust(members: Sequence[SourceSummary], roles: Mapping[str, str]) -> str:
+    trusts = {roles[row.name] for row in members}
     return trusts.pop() if len(trusts) == 1 else "various"
 
 

@@ -1,8 +1,7 @@
-"""What each source of a training contributes: ``python scripts/describe.py experiment=maze``.
+"""What each source of a training contributes.
 
-Takes train's settings. A table of episodes, windows, hours, probabilities and thresholds; with
-``out=sources.png`` also P(source | sigma) over the noise levels of training, those that the solver
-visits marked.
+``out=sources.png`` also draws P(source | sigma) over the noise
+levels of training, with those that the solver visits.
 """
 
 from dataclasses import dataclass
@@ -11,11 +10,11 @@ from pathlib import Path
 from rich.console import Console
 
 from ambient_policy.evaluation.figures import probabilities
-from ambient_policy.evaluation.tables import print_contributions
 from ambient_policy.settings import RunSettings
 from ambient_policy.workflows.contributions import contributions
-from ambient_policy.workflows.mixing import build_mixture, build_sampler
 from ambient_policy.workflows.picture_file import check_picture, write_picture
+from ambient_policy.workflows.preparation import prepare
+from ambient_policy.workflows.screen import show_sources
 
 
 @dataclass
@@ -32,13 +31,12 @@ class DescribeSettings(RunSettings):
 
 
 def describe(settings: DescribeSettings) -> None:
-    """Build, print, draw."""
-    mixture, _ = build_mixture(settings)
-    told = contributions(mixture, build_sampler(settings, mixture), settings.sources)
-    console = Console()
-    print_contributions(told.rows, console)
+    """What each source of a training contributes, at which noise levels."""
+    console, parts = Console(), prepare(settings)
+    show_sources(parts, console)
     if settings.out is not None:
         visited = [call.sigma for call in settings.solver.calls(settings.noise)]
-        figure = probabilities(told.chances, told.thresholds, visited)
+        shares = contributions(parts.mixture, parts.sampler)
+        figure = probabilities(shares.chances, shares.thresholds, visited)
         write_picture(figure, Path(settings.out), dpi=144)
         console.print(f"wrote {settings.out}", highlight=False, markup=False)

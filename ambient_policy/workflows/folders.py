@@ -1,12 +1,9 @@
 """Runs on disk: their checkpoints, and whether a folder holds this very run."""
 
-import json
-from dataclasses import replace
 from pathlib import Path
 
 from ambient_policy.errors import SettingsError
 from ambient_policy.settings import (
-    RunSettings,
     from_json,
 )
 from ambient_policy.training.checkpoint import (
@@ -31,24 +28,3 @@ def declared_checkpoint(run: Path) -> Path:
     """The run's checkpoint that was declared before training (training.declared)."""
     settings = from_json(load_settings(checkpoint_of(run)))
     return checkpoint_of(run, declared_step(run / "checkpoints", settings))
-
-
-def refuse_other(folder: Path, settings: RunSettings) -> bool:
-    """Whether the folder holds this very run already, whichever ``tables`` it was begun with.
-
-    Raises:
-        SettingsError: when it holds a run with other settings.
-    """
-    path = folder / "settings.json"
-    if not path.exists():
-        return False
-    try:
-        written = from_json(json.loads(path.read_text()))
-    except ValueError as error:
-        raise SettingsError(f"{path} cannot be read ({error}); delete {folder}.") from error
-    if replace(written, tables=settings.tables) != settings:  # both give the same batches
-        raise SettingsError(
-            f"{folder} holds a run with other settings (see {path}). Give this run another label= "
-            "or root=, or delete that folder."
-        )
-    return True

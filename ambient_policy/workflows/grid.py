@@ -16,10 +16,11 @@ from ambient_policy.errors import SettingsError
 from ambient_policy.settings import RunSettings
 from ambient_policy.training.loop import check_device
 from ambient_policy.workflows.evaluation import EvaluateSettings
-from ambient_policy.workflows.folders import declared_checkpoint, refuse_other
+from ambient_policy.workflows.folders import declared_checkpoint
 from ambient_policy.workflows.jobs import Job
-from ambient_policy.workflows.preparation import build
+from ambient_policy.workflows.preparation import prepare
 from ambient_policy.workflows.settings import CONFIGS, compose
+from ambient_policy.workflows.training import refuse_other
 
 # hydra/launcher -> the distribution it comes with, and the extra that has it
 PLUGINS = {
@@ -137,7 +138,7 @@ def check_parts(jobs: Sequence[Job]) -> None:
     for job in jobs:
         kind = replace(job.settings, seed=0)
         if kind not in built:
-            build(job.settings)
+            prepare(job.settings)
             built.append(kind)
 
 

@@ -1,7 +1,4 @@
-"""The noise levels of a run in every coordinate: ``python scripts/levels.py arm=ambient``.
-
-Marks those its solver visits, says which sources may teach where, lists the sources' thresholds.
-"""
+"""The noise levels of a run in every coordinate; no demonstration is opened for it."""
 
 import numpy as np
 from rich.console import Console
@@ -10,43 +7,93 @@ from rich.table import Table
 from ambient_policy.ambient.admission import Admission
 from ambient_policy.diffusion.law import LawKind
 from ambient_policy.diffusion.noise import as_table
-from ambient_policy.settings import LossSettings, RunSettings, SourceSettings, Trust
+from ambient_policy.settings import RunSettings, SourceSettings, Teaches, Trust
+from ambient_policy.workflows.screen import arm_in_words
 
 COLUMNS = {"step": "step", "ve": "sigma", "vp": "VP", "flow": "flow", "log_snr": "log-SNR"}
+NUMBERS = ("sigma_min", "sigma_max")
+UNSAID = "?"
 
 
-def teaches(source: SourceSettings, loss: LossSettings, sigma: float) -> str:
-    """Whether a source's settings admit it at a level: yes, no, or left to its annotation."""
-    if source.trust is not Trust.bounds:
-        known = {Trust.trusted: "yes", Trust.rejected: "no"}
-        return known.get(source.trust or Trust.annotated, "annotated")
-    low, high = np.array([[source.sigma_min], [source.sigma_max]], np.float64)
-    admission = Admission(low, high, loss.ambient, loss.s_max)
-    return "yes" if admission.admits(np.array([0]), np.array([sigma])).all() else "no"
-
-
-def numbers(sigma: float, settings: RunSettings) -> list[str]:
-    """A level in every coordinate; a dash where the schedule has no such step."""
-    (row,) = as_table(np.array([sigma], np.float64), settings.noise.schedule_levels())
-    return ["-" if np.isnan(row[name]) else f"{row[name]:.4g}" for name in COLUMNS]
+def levels(settings: RunSettings) -> None:
+    """The noise levels of a run in every coordinate, and who may teach where."""
+    console = Console()
+    console.print(arm_in_words(settings), highlight=False, markup=False)
+    console.print(levels_table(settings))
+    thresholds = thresholds_table(settings)
+    if thresholds.row_count:
+        console.print(thresholds)
+    if any(source.trust is not Trust.trusted for source in settings.sources.values()):
+        console.print(
+            f"{UNSAID}: as its store's annotation says, which comes before tuned numbers too",
+            highlight=False,
+        )
 
 
 def levels_table(settings: RunSettings) -> Table:
     """The levels of training, if they are discrete, and those of the solver."""
     visited, noise = [c.sigma for c in settings.solver.calls(settings.noise)], settings.noise
     trained = noise.schedule_levels() if noise.law is LawKind.discrete else visited
-    table = Table(*COLUMNS.values(), "solver", *settings.sources)
+    table = _narrow(*COLUMNS.values(), "solver", *settings.sources)
     for sigma in np.union1d(trained, visited):
         mark = ("", "visited", "twice")[visited.count(sigma)]  # heun calls twice at most levels
-        taught = (teaches(source, settings.loss, sigma) for source in settings.sources.values())
-        table.add_row(*numbers(sigma, settings), mark, *taught)
+        answers = (teaches(settings, source, sigma) for source in settings.sources.values())
+        table.add_row(*coordinates(sigma, settings), mark, *answers)
     return table
 
 
-def levels(settings: RunSettings) -> None:
-    """The noise levels of a run in every coordinate, and who may teach where."""
-    thresholds = Table("threshold", *COLUMNS.values())
-    for name, source in settings.sources.items():
-        for key in ("sigma_min", "sigma_max") if source.trust is Trust.bounds else ():
-            thresholds.add_row(f"{name} {key}", *numbers(getattr(source, key), settings))
-    Console().print(levels_table(settings), thresholds if thresholds.row_count else "")
+def thresholds_table(settings: RunSettings) -> Table:
+    """The thresholds that settings say, in every coordinate."""
+    holders = {"tuned": settings.tuned, **settings.sources}
+    table = _narrow("threshold", *COLUMNS.values())
+    for name, holder in holders.items():
+        for key in NUMBERS:
+            sigma = getattr(holder, key)
+            if sigma is not None:
+                table.add_row(f"{name} {key}", *coordinates(sigma, settings))
+    return table
+
+
+def teaches(settings: RunSettings, source: SourceSettings, sigma: float) -> str:
+    """Whether a source is admitted at a level under the run's arm: yes, no, or unsaid."""
+    if source.trust in (None, Trust.rejected):
+        return UNSAID if source.trust is None else "no"
+    word = settings.arm.trusted if source.trust is Trust.trusted else settings.arm.suboptimal
+    if word in (Teaches.everything, Teaches.nothing):
+        return "yes" if word is Teaches.everything else "no"
+    low, high = (_number(settings, source, key) for key in NUMBERS)
+    if word is Teaches.below:
+        low, high = np.inf, _lowest(settings)
+    elif word is Teaches.above:
+        high = 0.0
+    if low is None or high is None:
+        return UNSAID
+    loss = settings.loss
+    pair = np.array([[low], [high]], np.float64)
+    admission = Admission(pair[0], pair[1], loss.ambient, loss.s_max)
+    return "yes" if admission.admits(np.array([0]), np.array([sigma])).all() else "no"
+
+
+def _number(settings: RunSettings, source: SourceSettings, key: str) -> float | None:
+    own: float | None = getattr(source, key)
+    return getattr(settings.tuned, key) if own is None else own
+
+
+def _lowest(settings: RunSettings) -> float | None:
+    """The lowest sigma_min of the suboptimal sources, as far as the settings say."""
+    suboptimal = [s for s in settings.sources.values() if s.trust is Trust.suboptimal]
+    numbers = [_number(settings, source, "sigma_min") for source in suboptimal]
+    return None if None in numbers else min((n for n in numbers if n is not None), default=None)
+
+
+def coordinates(sigma: float, settings: RunSettings) -> list[str]:
+    """A level in every coordinate; a dash where the schedule has no such step."""
+    (row,) = as_table(np.array([sigma], np.float64), settings.noise.schedule_levels())
+    return ["-" if np.isnan(row[name]) else f"{row[name]:.4g}" for name in COLUMNS]
+
+
+def _narrow(*columns: str) -> Table:
+    table = Table(pad_edge=False, padding=(0, 1, 0, 0))
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    return table

@@ -64,8 +64,8 @@ def _arm(
     settings: CompareSettings,
 ) -> ArmResult:
     first = runs[0]
-    mixture, sources = first.parts.mixture, first.settings.sources
-    told = contributions(mixture, first.parts.sampler, sources)
+    mixture = first.parts.mixture
+    told = contributions(mixture, first.parts.sampler)
     motions = {run.seed: read_motions(run.folder / "evaluation" / "motions.npz") for run in runs}
     return ArmResult(
         name=name,

@@ -12,16 +12,15 @@ from rich.console import Console
 
 from ambient_datasets.store import Store
 from ambient_policy.errors import SettingsError, unknown
-from ambient_policy.settings import SourceSettings, Tables
-from ambient_policy.workflows.data_config import DataConfig
-from ambient_policy.workflows.mixing import open_source
+from ambient_policy.settings import DataSettings, SourceSettings, Tables
 from ambient_policy.workflows.overview import overview
 from ambient_policy.workflows.picture import picture
 from ambient_policy.workflows.picture_file import check_picture, write_picture
+from ambient_policy.workflows.preparation import open_source
 
 
 @dataclass
-class PlotSettings(DataConfig):
+class PlotSettings(DataSettings):
     """Which store, which of its episodes, and where to; of a data config only the sources count."""
 
     # folder of a store of ours; else `source` of a data config
@@ -33,6 +32,7 @@ class PlotSettings(DataConfig):
     episodes: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if (self.path is None) == (self.source is None):
             raise SettingsError(
                 f"path = {self.path}, source = {self.source}: give the path of a store, or a data "
@@ -45,7 +45,7 @@ def open_asked(settings: PlotSettings) -> Store:
     """The store at the path, or of the source; its numbers stay on disk, however many they are."""
     if settings.source is None:
         return open_source("shown", SourceSettings(path=str(settings.path)), Tables.disk)
-    sources = settings.all_sources()
+    sources = settings.sources
     if settings.source not in sources:
         raise unknown("source", settings.source, sources)
     return open_source(settings.source, sources[settings.source], Tables.disk)

@@ -1,4 +1,4 @@
-"""How precise a trained denoiser is: ``python scripts/roughness.py run=runs/maze/ambient/seed-0``.
+"""How precise a trained denoiser is.
 
 For windows of each source, noised to each level the solver visits: the error of its answer and the
 squared jerk of the answer beside that of the demonstrated chunk, both in the units of the actions.
@@ -21,7 +21,7 @@ from ambient_policy.seeding import generator, torch_generator
 from ambient_policy.settings import from_json
 from ambient_policy.training.checkpoint import load_policy, load_settings
 from ambient_policy.workflows.folders import declared_checkpoint
-from ambient_policy.workflows.preparation import Parts, build
+from ambient_policy.workflows.preparation import Parts, prepare
 
 
 @dataclass
@@ -53,9 +53,9 @@ def measure(policy: Policy, parts: Parts, window: np.ndarray, sigma: float) -> l
 
 
 def roughness(settings: RoughnessSettings) -> None:
-    """Load, measure, print."""
+    """How precise and how rough a trained denoiser answers, beside its data."""
     folder = declared_checkpoint(Path(settings.run))
-    policy, parts = load_policy(folder), build(from_json(load_settings(folder)))
+    policy, parts = load_policy(folder), prepare(from_json(load_settings(folder)))
     unit = parts.settings.task.path_unit
     table = Table("source", "sigma", f"error [{unit}]", "jerk of answer", "jerk of data")
     for i, name in enumerate(parts.mixture.names):

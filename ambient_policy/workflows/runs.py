@@ -15,8 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ambient_policy.errors import AmbientPolicyError, SettingsError
 from ambient_policy.settings import RunSettings
 from ambient_policy.training.checkpoint import steps_saved
-from ambient_policy.workflows.folders import refuse_other
 from ambient_policy.workflows.preparation import Parts
+from ambient_policy.workflows.training import refuse_other
 
 # of a log [bytes]
 LONGEST_ROW = 16_384

@@ -1,57 +1,118 @@
-"""Train one arm: ``python scripts/train.py experiment=maze arm=ambient seed=0``.
+"""Train one arm; a run continues from its last checkpoint if there is one.
 
-Continues from the run's last checkpoint if there is one. Several processes train one run together:
-``torchrun --nproc-per-node 2 scripts/train.py experiment=maze``.
+Several processes train one run together:
+``torchrun --nproc-per-node 2 -m ambient_policy train experiment=maze``.
 """
 
 import json
+from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
+from ambient_policy.errors import SettingsError
 from ambient_policy.files import lock_folder, write_text
-from ambient_policy.settings import RunSettings, to_json
+from ambient_policy.settings import RunSettings, Tables, TrackingSettings, from_json, to_json
 from ambient_policy.tracking import Tracker
 from ambient_policy.training import loop
-from ambient_policy.training.distributed import World, join
-from ambient_policy.training.loop import begin
-from ambient_policy.workflows.folders import refuse_other
-from ambient_policy.workflows.preparation import build, initial_policy
-from ambient_policy.workflows.progress import describe, show
+from ambient_policy.training.distributed import ALONE, World, join
+from ambient_policy.workflows.preparation import initial_policy, prepare
+from ambient_policy.workflows.screen import Row, show, show_sources
+
+SETTINGS = "settings.json"
 
 
-def claim(folder: Path, settings: RunSettings) -> None:
-    """Write the run's settings, or refuse a folder that holds a run with other ones."""
-    refuse_other(folder, settings)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "settings.json", json.dumps(to_json(settings), indent=1))
+def train(settings: RunSettings) -> Path:
+    """Train one arm, alone or with the other processes of torchrun; the folder of the run."""
+    torch.set_num_threads(settings.training.threads)
+    with join(settings.training) as world:
+        for _ in _rows(settings, world, Console(quiet=not world.leads)):
+            pass
+    return Path(settings.folder)
 
 
-def work(settings: RunSettings, world: World) -> None:
-    """Build and train; the first process of the world alone writes and tells."""
-    folder, console = Path(settings.folder), Console(quiet=not world.leads)
-    parts = build(settings)
+def training(settings: RunSettings) -> Iterator[Row]:
+    """The rows of the log as they come, each after so many steps; nothing is printed.
+
+    Whoever stops asking stops the training; the same call goes on from the last checkpoint.
+    """
+    torch.set_num_threads(settings.training.threads)
+    yield from _rows(settings, ALONE, Console(quiet=True))
+
+
+def _rows(settings: RunSettings, world: World, console: Console) -> Iterator[Row]:
+    """Prepare and train; the first process of the world alone writes and shows."""
+    folder = Path(settings.folder)
+    parts = prepare(settings)
     policy = initial_policy(parts)  # before the folder is claimed: refusals leave no trace
     held_out, checkpoints = parts.held_out_batch(), folder / "checkpoints"
     with ExitStack() as stack:
         if world.leads:
             claim(folder, settings)
             stack.enter_context(lock_folder(folder))
-        describe(parts, console)
-        state = begin(policy, settings, checkpoints)
-        done, steps = state.step, settings.training.steps
-        console.print(f"training {folder} from step {done} to {steps}")
+        show_sources(parts, console)
+        state = loop.begin(policy, settings, checkpoints)
+        start, steps = state.step, settings.training.steps
+        console.print(f"training {folder} from step {start} to {steps}", markup=False)
         rows = loop.train(state, parts.batch_at, settings, checkpoints, held_out, world)
-        tell = stack.enter_context(Tracker(folder, settings, done)).write if world.leads else None
-        for row in show(rows, done, steps, console):
-            if tell is not None:
-                tell(row)
+        tracker = stack.enter_context(Tracker(folder, settings, start)) if world.leads else None
+        for row in show(rows, start, steps, console):
+            if tracker is not None:
+                tracker.write(row)
+            yield row
 
 
-def train(settings: RunSettings) -> None:
-    """Train one arm, alone or with the other processes of torchrun."""
-    torch.set_num_threads(settings.training.threads)
-    with join(settings.training) as world:
-        work(settings, world)
+def claim(folder: Path, settings: RunSettings) -> None:
+    """Write the run's settings, or refuse a folder that holds a run with other ones."""
+    refuse_other(folder, settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / SETTINGS, json.dumps(to_json(settings), indent=1))
+
+
+def refuse_other(folder: Path, settings: RunSettings) -> bool:
+    """Whether the folder holds this very run already, but for what decides no number.
+
+    Raises:
+        SettingsError: when it holds a run with other settings, naming those that differ.
+    """
+    path = folder / SETTINGS
+    if not path.exists():
+        return False
+    try:
+        other = from_json(json.loads(path.read_text()))
+    except ValueError as error:
+        raise SettingsError(f"{path} cannot be read ({error}); delete {folder}.") from error
+    differing = _differences(_numbers(settings), _numbers(other))
+    if differing:
+        raise SettingsError(
+            f"{folder} holds a run with other settings (see {path}): {', '.join(differing)}. Give "
+            "this run another label= or root=, or delete that folder."
+        )
+    return True
+
+
+def _numbers(settings: RunSettings) -> dict[str, object]:
+    """The settings that decide numbers, by their dotted names."""
+    training = replace(settings.training, keep_last=None)
+    alike = replace(settings, tables=Tables.memory, tracking=TrackingSettings(), training=training)
+    return _flat(to_json(alike))
+
+
+def _flat(record: object, name: str = "") -> dict[str, object]:
+    if not isinstance(record, dict) or not record:
+        return {name: record}
+    return {
+        key: value
+        for part in record
+        for key, value in _flat(record[part], f"{name}.{part}".lstrip(".")).items()
+    }
+
+
+def _differences(ours: dict[str, object], theirs: dict[str, object]) -> list[str]:
+    """What two runs differ in: "name = ours, not theirs"; of many the first four."""
+    names = [n for n in {**ours, **theirs} if ours.get(n) != theirs.get(n)]
+    shown = [f"{n} = {ours.get(n)} here and {theirs.get(n)} there" for n in names[:4]]
+    return [*shown, f"and {len(names) - 4} more"] if len(names) > 4 else shown

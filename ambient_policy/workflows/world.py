@@ -1,6 +1,7 @@
 """Whether a world fits what was demonstrated, and whose body acts in it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import gymnasium
@@ -23,33 +24,6 @@ from ambient_policy.settings import (
 )
 
 
-def check_world(task: TaskSettings, attributes: Attributes) -> None:
-    """Refuse demonstrations that one of our own worlds would misread."""
-    if task.id not in ALL_TASKS:
-        return
-    world: Any = gymnasium.make(task.id, **task.kwargs).unwrapped
-    for name, told in (
-        ("observation_names", world.observation_names),
-        ("action_names", world.action_names),
-        ("control_rate", 1 / world.dt),
-    ):
-        if getattr(attributes, name) != told:
-            raise SettingsError(
-                f"{name} of the demonstrations is {getattr(attributes, name)}, but {task.id} has "
-                f"{told}; convert the stores."
-            )
-
-
-def check_task(settings: RunSettings, own: Attributes) -> None:
-    """Refuse a task that does not fit what was demonstrated in its world."""
-    check_world(settings.task, own)
-    for name in settings.task.path:
-        if name not in own.observation_names:
-            raise unknown("task.path", name, own.observation_names)
-    if not settings.label:
-        raise SettingsError("label is empty; name this arm, e.g. label=ambient.")
-
-
 def worlds_of(spec: PolicySpec, task: TaskSettings, count: int) -> Worlds:
     """So many worlds of a policy's task that show what the policy sees.
 
@@ -68,19 +42,73 @@ def worlds_of(spec: PolicySpec, task: TaskSettings, count: int) -> Worlds:
 
 
 def acting_source(task: TaskSettings, sources: Sequence[Source]) -> int:
-    """The number of the first source that was demonstrated in the task's world.
+    """The number of the source whose body acts in the task's world.
+
+    A store's task is a label, given before anybody knew the world, perhaps: the first source with
+    the world's id is taken, else the first whose names and rate are the world's, else, where only
+    the world itself can tell, the first of a mixture whose sources are all alike.
 
     Raises:
-        SettingsError: if none was.
+        SettingsError: if no source fits.
     """
-    tasks = [source.store.attributes.task for source in sources]
-    if task.id not in tasks:
-        shown = "', '".join(dict.fromkeys(tasks))
+    labels = [source.store.attributes.task for source in sources]
+    if task.id in labels or not task.id:
+        return labels.index(task.id) if task.id else 0
+    if task.id in ALL_TASKS:
+        misfits = [_misfits(task, source.store.attributes) for source in sources]
+        if [] in misfits:
+            return misfits.index([])
         raise SettingsError(
-            f"task.id is '{task.id}', but the demonstrations are of '{shown}'. Choose the task of "
-            "the data, or data of the task."
+            f"no source fits {task.id}. {sources[0].name}: {'; '.join(misfits[0])}. Convert the "
+            "stores (ambient-policy convert), or name the world they are of: task.id=..."
         )
-    return tasks.index(task.id)
+    columns = {_columns(source.store.attributes) for source in sources}
+    if len(columns) > 1:
+        raise SettingsError(
+            f"task.id is '{task.id}', but the demonstrations are of '{listed(labels)}' and differ "
+            "in their columns, so nobody knows whose body acts. Convert the store of that world "
+            f"with recipe.task={task.id}."
+        )
+    return 0
+
+
+def _columns(attributes: Attributes) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return attributes.observation_names, attributes.action_names
+
+
+def _misfits(task: TaskSettings, attributes: Attributes) -> list[str]:
+    """What demonstrations say otherwise than one of our own worlds."""
+    world: Any = gymnasium.make(task.id, **task.kwargs).unwrapped
+    return [
+        f"{name} of the demonstrations is {getattr(attributes, name)}, but {task.id} has {value}"
+        for name, value in (
+            ("observation_names", world.observation_names),
+            ("action_names", world.action_names),
+            ("control_rate", 1 / world.dt),
+        )
+        if getattr(attributes, name) != value
+    ]
+
+
+def check_world(task: TaskSettings, spec: PolicySpec, attributes: Attributes) -> None:
+    """Refuse a task that does not fit what was demonstrated in its world.
+
+    Args:
+        task: of the run.
+        spec: of its policy.
+        attributes: of the source whose body acts.
+
+    Raises:
+        SettingsError: naming what differs.
+    """
+    if spec.task in ALL_TASKS:
+        misfits = _misfits(replace(task, id=spec.task), attributes)
+        if misfits:
+            raise SettingsError(f"{misfits[0]}; convert the stores.")
+        worlds_of(spec, task, 1).close()  # refuses cameras that are not shown
+    for name in task.path:
+        if name not in attributes.observation_names:
+            raise unknown("task.path", name, attributes.observation_names)
 
 
 def check_acting(

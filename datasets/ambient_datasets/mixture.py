@@ -12,9 +12,10 @@ from ambient_datasets.frames import JoinedFrames
 from ambient_datasets.source import Source
 from ambient_datasets.store import Attributes
 from ambient_datasets.tables import JoinedTable, Table
+from ambient_datasets.thresholds import resolve_thresholds
 from ambient_datasets.union import places, unite
 from ambient_policy.errors import DataError, SettingsError, listed
-from ambient_policy.settings import Dimensions
+from ambient_policy.settings import RunSettings
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,9 @@ class Mixture:
         window_weight: (E,) float64, weight of each window of the episode: w_i / N_i; 0 if it does
             not teach (N_i counts the others' windows).
         sigma_min, sigma_max: (E,) float64, sigma (VE) [normalised action].
+        trusted: (E,) bool, their role.
+        roles: (S,) of the sources: trusted, suboptimal, rejected, or "by episode".
+        origins: (S,) who said the thresholds of their suboptimal episodes.
         noise_origin: (E,) int64; row + noise_origin addresses kept noise by (source, row in it).
         held_out: (E,) bool, the episodes that no step teaches, for validation.
         taught: (E,) bool, the episodes that teach.
@@ -69,6 +73,9 @@ class Mixture:
     window_weight: NDArray[np.float64]
     sigma_min: NDArray[np.float64]
     sigma_max: NDArray[np.float64]
+    trusted: NDArray[np.bool_]
+    roles: tuple[str, ...]
+    origins: tuple[str, ...]
     noise_origin: NDArray[np.int64]
     held_out: NDArray[np.bool_]
     taught: NDArray[np.bool_]
@@ -76,35 +83,40 @@ class Mixture:
 
     @classmethod
     def join(
-        cls,
-        sources: Sequence[Source],
-        cameras: Sequence[str] = (),
-        dimensions: Dimensions = Dimensions.same,
+        cls, sources: Sequence[Source], settings: RunSettings, fingerprints: Sequence[str]
     ) -> "Mixture":
-        """All sources, one after the other, and of their cameras those named.
+        """All sources, one after the other, and of their cameras those of the settings.
 
         Args:
             sources: all of other names.
-            cameras: that all of them have.
-            dimensions: whether their columns must be the same; of a union, what a source lacks
-                is 0.
+            settings: of the run: its arm, thresholds, cameras, and whether the columns must be the
+                same; of a union, what a source lacks is 0.
+            fingerprints: of the normaliser of each source.
 
         Raises:
             DataError: if two stores' names, units, control rates or frames do not fit together, or
                 one has not all those cameras.
-            SettingsError: if names repeat or weights do not make a distribution.
+            SettingsError: if names repeat, weights do not make a distribution, or the arm needs a
+                threshold that nobody gave.
         """
         _check_names(sources)
         _check_weights(sources)
-        attributes = unite({source.name: source.store for source in sources}, dimensions)
+        thresholds = resolve_thresholds(settings, sources, fingerprints)
+        trusted = np.concatenate([each.trusted for each in thresholds])
+        attributes = unite({source.name: source.store for source in sources}, settings.dimensions)
         counts = np.array([source.episodes for source in sources])
         windows = np.array([source.windows for source in sources])
         firsts = np.cumsum(windows) - windows
         lengths = np.concatenate([s.store.episode_lengths[: s.episodes] for s in sources])
         taught = np.array([source.taught_windows for source in sources])
         teaches = np.concatenate([source.taught for source in sources])
-        weights = [s.taught_windows if s.weight is None else s.weight for s in sources]
+        shares = [s.settings.sampling_weight for s in sources]
+        weights = [n if w is None else w for n, w in zip(taught, shares, strict=True)]
         window_weight = np.repeat(np.array(weights, np.float64) / taught, counts)
+        window_weight = np.where(teaches, window_weight, 0.0)
+        if settings.arm.reweight:
+            factor = settings.tuned.trusted_weight or 0.0
+            window_weight = _reweighted(window_weight, lengths, trusted, factor)
         origins = [
             _noise_row(s.name) - int(first) for s, first in zip(sources, firsts, strict=True)
         ]
@@ -126,13 +138,16 @@ class Mixture:
             episode_starts=np.cumsum(lengths) - lengths,
             episode_lengths=lengths,
             source_of_episode=np.repeat(np.arange(len(sources)), counts),
-            window_weight=np.where(teaches, window_weight, 0.0),
-            sigma_min=np.concatenate([source.sigma_min for source in sources]),
-            sigma_max=np.concatenate([source.sigma_max for source in sources]),
+            window_weight=window_weight,
+            sigma_min=np.concatenate([each.sigma_min for each in thresholds]),
+            sigma_max=np.concatenate([each.sigma_max for each in thresholds]),
+            trusted=trusted,
+            roles=tuple(_role(source) for source in sources),
+            origins=tuple(each.origin for each in thresholds),
             noise_origin=np.repeat(np.array(origins, np.int64), counts),
             held_out=np.concatenate([source.held_out for source in sources]),
             taught=teaches,
-            cameras={name: _join_frames(name, sources, firsts) for name in cameras},
+            cameras={name: _join_frames(name, sources, firsts) for name in settings.cameras},
         )
 
     def __len__(self) -> int:
@@ -171,6 +186,26 @@ class Mixture:
         columns = (episodes.astype(int), windows.astype(int), hours, probability)
         rows = zip(self.names, *(c.tolist() for c in (*columns, held_out.astype(int))), strict=True)
         yield from (SourceSummary(*row) for row in rows)
+
+
+def _role(source: Source) -> str:
+    trust = source.settings.trust
+    return "by episode" if trust is None else trust.value
+
+
+def _reweighted(
+    weight: NDArray[np.float64],
+    lengths: NDArray[np.int64],
+    trusted: NDArray[np.bool_],
+    factor: float,
+) -> NDArray[np.float64]:
+    """Window weights (E,) under which all trusted windows weigh ``factor``, all others 1."""
+    result = weight.copy()
+    for role, total in ((trusted, factor), (~trusted, 1.0)):
+        mass = (weight * lengths)[role].sum()
+        if mass > 0:
+            result[role] = total * weight[role] / mass
+    return result
 
 
 def _noise_row(name: str) -> int:
@@ -225,14 +260,14 @@ def _check_names(sources: Sequence[Source]) -> None:
 
 
 def _check_weights(sources: Sequence[Source]) -> None:
-    given = {source.name: source.weight for source in sources}
-    missing = [name for name, weight in given.items() if weight is None]
-    if missing and len(missing) < len(given):
+    weights = {source.name: source.settings.sampling_weight for source in sources}
+    missing = [name for name, weight in weights.items() if weight is None]
+    if missing and len(missing) < len(weights):
         raise SettingsError(
-            f"weights: {listed(missing)} has none and others do. Give every source a weight, or "
+            f"sampling_weight: {listed(missing)} has none and others do. Give every source one, or "
             "none (then each is drawn in proportion to its windows)."
         )
-    if not missing and sum(weight for weight in given.values() if weight is not None) == 0:
+    if not missing and sum(weight for weight in weights.values() if weight is not None) == 0:
         raise SettingsError(
-            f"weights of {listed(given)}: all are 0. Give at least one a positive weight."
+            f"sampling_weight of {listed(weights)}: all are 0. Give at least one a positive weight."
         )

@@ -97,11 +97,11 @@ def _join_columns(stores: Mapping[str, Store], kind: str) -> dict[str, str]:
     for source, store in stores.items():
         names, units = (getattr(store.attributes, f"{kind}_{part}") for part in ("names", "units"))
         for name, unit in zip(names, units, strict=True):
-            told, by = seen.setdefault(name, (unit, source))
-            if told != unit:
+            first, by = seen.setdefault(name, (unit, source))
+            if first != unit:
                 raise DataError(
                     f"{store.path}: {kind} '{name}' of source '{source}' is in '{unit}', but that "
-                    f"of '{by}' ({stores[by].path}) in '{told}': under one name there is one "
+                    f"of '{by}' ({stores[by].path}) in '{first}': under one name there is one "
                     "quantity. Convert one store to the other's unit (columns with scale), or give "
                     "it another name."
                 )
@@ -116,8 +116,8 @@ def _check_rates(stores: Mapping[str, Store]) -> None:
             raise DataError(
                 f"sources '{one}' ({first.path}) and '{other}' ({store.path}) cannot be mixed: "
                 f"control_rate is {rates[0]} Hz in '{one}' but {rates[1]} Hz in '{other}', and a "
-                "chunk has one duration. Convert one store anew with resample.rate="
-                f"{rates[0]:g} (scripts/convert.py)."
+                "chunk has one duration. Convert one store anew with recipe.resample.rate="
+                f"{rates[0]:g} (ambient-policy convert)."
             )
 
 

@@ -17,8 +17,6 @@ import zarr
 
 from ambient_datasets.formats import open_any
 from ambient_datasets.frames import Frames
-from ambient_datasets.mixture import Mixture
-from ambient_datasets.source import resolve_source
 from ambient_datasets.store import (
     Attributes,
     Episode,
@@ -33,6 +31,7 @@ from ambient_policy.errors import DataError
 from ambient_policy.files import make_once
 from ambient_policy.horizons import Horizons
 from ambient_policy.settings import Trust
+from tests.datasets.mixtures import join_sources, make_source
 from tests.datasets.stores import described, write_store, write_v2
 
 Describe = Callable[..., Attributes]
@@ -336,10 +335,9 @@ def test_a_batch_has_the_frames_of_its_steps(tmp_path: Path, describe: Describe)
         for i, name in enumerate("ab")
     ]
     sources = [
-        resolve_source(store.path.stem, store, trust=Trust.trusted, max_episodes=2)
-        for store in stores
+        make_source(store.path.stem, store, trust=Trust.trusted, max_episodes=2) for store in stores
     ]
-    mixture = Mixture.join(sources, ["wrist"])
+    mixture = join_sources(sources, ["wrist"])
     every = np.concatenate([expected("wrist")[:23], expected("wrist", LENGTHS[1:])])
     t = np.random.default_rng(0).permutation(len(mixture))
     draw = Draw(t, np.ones(len(t)), np.zeros(len(t)))
@@ -356,9 +354,9 @@ def test_a_camera_must_be_had_by_all_and_alike(
 ) -> None:
     small = Episode(*table(2), {"top": pictures(2, shape=(4, 4, 3))})
     stores = {"a": store, "b": write_store(tmp_path / "b.zarr", describe(), [small])}
-    sources = [resolve_source(name, s, trust=Trust.trusted) for name, s in stores.items()]
+    sources = [make_source(name, s, trust=Trust.trusted) for name, s in stores.items()]
     with refused("b.zarr: source 'b' has no camera 'wrist'; it has top. Choose among these"):
-        Mixture.join(sources, ["wrist"])
+        join_sources(sources, ["wrist"])
     with refused(r"frames of camera 'top' have different sizes.*'a': \(6, 5, 3\), 'b': \(4, 4, 3"):
-        Mixture.join(sources, ["top"])
-    assert isinstance(Mixture.join(sources[:1], ["top"]).cameras["top"].parts[0], Frames)
+        join_sources(sources, ["top"])
+    assert isinstance(join_sources(sources[:1], ["top"]).cameras["top"].parts[0], Frames)

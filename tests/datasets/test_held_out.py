@@ -6,23 +6,24 @@ import numpy as np
 import pytest
 
 from ambient_datasets.mixture import Mixture
-from ambient_datasets.source import hold_out, resolve_source
+from ambient_datasets.source import hold_out
 from ambient_datasets.store import Store
 from ambient_policy.ambient.admission import Admission
 from ambient_policy.ambient.sampler import Sampler
 from ambient_policy.diffusion.law import UniformOverLevels
 from ambient_policy.errors import SettingsError
 from ambient_policy.settings import Trust
+from tests.datasets.mixtures import join_sources, make_source
 
 MakeStore = Callable[..., Store]
 
 
 def mix(make_store: MakeStore, share: float, weights: tuple[float | None, ...]) -> Mixture:
     """Two trusted sources of three episodes; of the first, some are held out."""
-    return Mixture.join(
+    return join_sources(
         [
-            resolve_source(
-                name, make_store(name), trust=Trust.trusted, weight=weight, held_out=share_of
+            make_source(
+                name, make_store(name), trust=Trust.trusted, weight=weight, val_ratio=share_of
             )
             for name, weight, share_of in zip(("a", "b"), weights, (share, 0.0), strict=True)
         ]

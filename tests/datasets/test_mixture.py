@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from ambient_datasets.mixture import Mixture
-from ambient_datasets.source import resolve_source
 from ambient_datasets.store import Annotation, Store, annotate_store, open_store
 from ambient_policy.errors import DataError, SettingsError
 from ambient_policy.settings import Trust
+from tests.datasets.mixtures import make_source
 
 MakeStore = Callable[..., Store]
 
@@ -31,7 +31,7 @@ def annotated(store: Store) -> Store:
     ],
 )
 def test_trust_is_a_value(make_store: MakeStore, settings: Any, expected: Any) -> None:
-    source = resolve_source("a", make_store("a"), **settings)
+    source = make_source("a", make_store("a"), **settings)
     assert source.sigma_min.tolist() == [expected[0]] * 3
     assert source.sigma_max.tolist() == [expected[1]] * 3
 
@@ -39,29 +39,29 @@ def test_trust_is_a_value(make_store: MakeStore, settings: Any, expected: Any) -
 @pytest.mark.parametrize("trust", [None, Trust.annotated])
 def test_an_annotation_is_used_and_cut(make_store: MakeStore, trust: Trust | None) -> None:
     store = annotated(make_store("a"))
-    source = resolve_source("a", store, trust=trust, fingerprint="1234", max_episodes=2)
+    source = make_source("a", store, trust=trust, fingerprint="1234", max_episodes=2)
     assert source.sigma_min.tolist() == [0.1, 0.2]
     assert source.sigma_max.tolist() == [0.0, 0.01]
     assert (source.episodes, source.windows) == (2, 8)
 
 
 def test_an_annotated_store_can_be_overruled(make_store: MakeStore) -> None:
-    source = resolve_source("a", annotated(make_store("a")), trust=Trust.trusted)
+    source = make_source("a", annotated(make_store("a")), trust=Trust.trusted)
     assert source.sigma_min.tolist() == [0, 0, 0]
 
 
 def test_nothing_is_trusted_silently(make_store: MakeStore) -> None:
     with pytest.raises(DataError, match="not annotated and the config does not say.*Set trust to"):
-        resolve_source("a", make_store("a"))
+        make_source("a", make_store("a"))
     with pytest.raises(DataError, match="trust = annotated, but the store has no meta/sigma_min"):
-        resolve_source("a", make_store("b"), trust=Trust.annotated)
+        make_source("a", make_store("b"), trust=Trust.annotated)
 
 
 @pytest.mark.parametrize("fingerprint", ["abcd", None])
 def test_another_normaliser_is_refused(make_store: MakeStore, fingerprint: str | None) -> None:
     text = f"under the normaliser 1234, but training uses {fingerprint};.*annotate again"
     with pytest.raises(DataError, match=text):
-        resolve_source("a", annotated(make_store("a")), fingerprint=fingerprint)
+        make_source("a", annotated(make_store("a")), fingerprint=fingerprint)
 
 
 @pytest.mark.parametrize(
@@ -93,27 +93,27 @@ def test_bad_settings(
     make_store: MakeStore, settings: Any, error: type[Exception], text: str
 ) -> None:
     with pytest.raises(error, match=re.escape(text)):
-        resolve_source("a", make_store("a"), **{"trust": Trust.trusted, **settings})
+        make_source("a", make_store("a"), **{"trust": Trust.trusted, **settings})
 
 
 def test_an_empty_store_is_no_source(make_store: MakeStore) -> None:
     with pytest.raises(DataError, match="source 'a': no episodes yet. Collect some first"):
-        resolve_source("a", make_store("a", ()), trust=Trust.trusted)
+        make_source("a", make_store("a", ()), trust=Trust.trusted)
 
 
-def join(make_store: MakeStore, weights: Any = (None, None), **changes: Any) -> Mixture:
+def mix(make_store: MakeStore, weights: Any = (None, None), **changes: Any) -> Mixture:
     """Episodes of 3 and 5 steps from one store, and of 4 and 6 from the other."""
     one, two = make_store("one"), make_store("two", (4, 6), source="rrt", **changes)
-    return Mixture.join(
+    return join(
         [
-            resolve_source("gcs", one, trust=Trust.trusted, weight=weights[0], max_episodes=2),
-            resolve_source("rrt", two, trust=Trust.rejected, weight=weights[1]),
+            make_source("gcs", one, trust=Trust.trusted, weight=weights[0], max_episodes=2),
+            make_source("rrt", two, trust=Trust.rejected, weight=weights[1]),
         ]
     )
 
 
 def test_a_mixture_is_its_sources_in_order(make_store: MakeStore) -> None:
-    mixture = join(make_store)
+    mixture = mix(make_store)
     assert len(mixture) == 18 and mixture.names == ("gcs", "rrt")
     assert mixture.episode_starts.tolist() == [0, 3, 8, 12]
     assert mixture.episode_lengths.tolist() == [3, 5, 4, 6]
@@ -129,13 +129,13 @@ def test_a_mixture_is_its_sources_in_order(make_store: MakeStore) -> None:
 
 
 def test_natural_weights_make_every_window_alike(make_store: MakeStore) -> None:
-    mixture = join(make_store)
+    mixture = mix(make_store)
     assert mixture.window_weight.tolist() == [1, 1, 1, 1]
     assert [row.probability for row in mixture.describe()] == pytest.approx([8 / 18, 10 / 18])
 
 
 def test_given_weights_are_the_probabilities_of_sources(make_store: MakeStore) -> None:
-    mixture = join(make_store, (3.0, 1.0))
+    mixture = mix(make_store, (3.0, 1.0))
     assert mixture.window_weight.tolist() == pytest.approx([3 / 8, 3 / 8, 1 / 10, 1 / 10])
     first, second = mixture.describe()
     assert (first.name, first.episodes, first.windows) == ("gcs", 2, 8)
@@ -145,22 +145,22 @@ def test_given_weights_are_the_probabilities_of_sources(make_store: MakeStore) -
 
 def test_weights_that_are_no_distribution(make_store: MakeStore) -> None:
     with pytest.raises(SettingsError, match="rrt has none and others do. Give every source"):
-        join(make_store, (1.0, None))
+        mix(make_store, (1.0, None))
 
 
 def test_weights_that_are_all_zero(make_store: MakeStore) -> None:
     with pytest.raises(SettingsError, match="all are 0. Give at least one a positive weight"):
-        join(make_store, (0.0, 0.0))
+        mix(make_store, (0.0, 0.0))
 
 
 def test_no_sources_and_the_same_name_twice(make_store: MakeStore) -> None:
     with pytest.raises(SettingsError, match="needs at least one source"):
-        Mixture.join([])
-    source = resolve_source("a", make_store("a"), trust=Trust.trusted)
+        join([])
+    source = make_source("a", make_store("a"), trust=Trust.trusted)
     with pytest.raises(
         SettingsError, match="different names, but a is given more than once in a, a"
     ):
-        Mixture.join([source, source])
+        join([source, source])
 
 
 @pytest.mark.parametrize(
@@ -176,4 +176,4 @@ def test_no_sources_and_the_same_name_twice(make_store: MakeStore) -> None:
 def test_stores_that_differ_do_not_mix(make_store: MakeStore, changes: Any, text: str) -> None:
     pattern = f"sources 'gcs' .*one.zarr.* and 'rrt' .*two.zarr.* cannot .*{re.escape(text)}"
     with pytest.raises(DataError, match=pattern):
-        join(make_store, **changes)
+        mix(make_store, **changes)

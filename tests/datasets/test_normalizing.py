@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ambient_datasets import normalizing
-from ambient_datasets.normalizing import build_normalizers
+from ambient_datasets.normalizers import build_normalizers
 from ambient_datasets.store import Attributes, Episode, Store
 from ambient_policy.actions import Representation
 from ambient_policy.errors import SettingsError

@@ -14,8 +14,6 @@ from hypothesis import strategies as st
 
 from ambient_datasets import tables
 from ambient_datasets.formats import open_any
-from ambient_datasets.mixture import Mixture
-from ambient_datasets.source import resolve_source
 from ambient_datasets.statistics import Statistics, table_statistics
 from ambient_datasets.store import Attributes, Episode, Store, append_episode, open_store
 from ambient_datasets.tables import DiskTable, JoinedTable, MemoryTable
@@ -24,6 +22,7 @@ from ambient_policy.batch import Draw
 from ambient_policy.errors import DataError
 from ambient_policy.horizons import Horizons
 from ambient_policy.settings import Tables, Trust
+from tests.datasets.mixtures import join_sources, make_source
 from tests.datasets.stores import described, write_v2
 
 MakeStore = Callable[..., Store]
@@ -238,10 +237,10 @@ def test_windows_are_the_same_from_disk(make_store: MakeStore) -> None:
     batches = []
     for tables_ in Tables:
         opened = [open_store(store.path, tables_) for store in stores]
-        sources = [resolve_source(s.path.stem, s, trust=Trust.trusted) for s in opened]
+        sources = [make_source(s.path.stem, s, trust=Trust.trusted) for s in opened]
         window = np.array([19, 0, 7, 7, 11, 12])
         draw = Draw(window, np.ones(6), np.full(6, 0.5))
-        batches.append(Windows(Mixture.join(sources), Horizons(3, 5, 1), seed=0).gather(draw))
+        batches.append(Windows(join_sources(sources), Horizons(3, 5, 1), seed=0).gather(draw))
     memory, disk = batches
     assert torch.equal(memory.observations["state"], disk.observations["state"])
     for name in ("actions", "kept_noise", "is_pad"):
@@ -250,7 +249,7 @@ def test_windows_are_the_same_from_disk(make_store: MakeStore) -> None:
 
 def test_only_the_first_episodes_of_a_store_are_the_mixtures(make_store: MakeStore) -> None:
     store = open_store(make_store("a", (3, 5, 4)).path, Tables.disk)
-    source = resolve_source("a", store, trust=Trust.trusted, max_episodes=2)
-    mixture = Mixture.join([source])
+    source = make_source("a", store, trust=Trust.trusted, max_episodes=2)
+    mixture = join_sources([source])
     assert mixture.observations.shape == (8, 3)
     np.testing.assert_array_equal(mixture.observations.whole(), store.observations()[:8])

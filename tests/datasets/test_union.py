@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from ambient_datasets.mixture import Mixture
-from ambient_datasets.normalizing import build_normalizers
+from ambient_datasets.normalizers import build_normalizers
 from ambient_datasets.sketch import Sketch
-from ambient_datasets.source import resolve_source
 from ambient_datasets.store import Attributes, Episode, Store
 from ambient_datasets.union import embody, places, unite
 from ambient_datasets.windows import Windows
@@ -29,6 +28,7 @@ from ambient_policy.settings import (
     StatisticsOf,
     Trust,
 )
+from tests.datasets.mixtures import make_source
 from tests.datasets.stores import write_store
 
 HORIZONS = Horizons(obs=2, pred=4, act=2)
@@ -65,12 +65,12 @@ def stores(tmp_path: Path) -> dict[str, Store]:
     return {name: make_store(tmp_path, name, seed) for seed, name in enumerate(COLUMNS)}
 
 
-def join(stores: Mapping[str, Store]) -> Mixture:
+def mix(stores: Mapping[str, Store]) -> Mixture:
     sources = [
-        resolve_source(name, store, trust=Trust.bounds, sigma_min=0.3, sigma_max=0.0)
+        make_source(name, store, trust=Trust.suboptimal, sigma_min=0.3, sigma_max=0.0)
         for name, store in stores.items()
     ]
-    return Mixture.join(sources, dimensions=Dimensions.union)
+    return join(sources, dimensions=Dimensions.union)
 
 
 def gather(mixture: Mixture, name: str) -> Batch:
@@ -99,11 +99,11 @@ def test_a_union_of_equal_columns_is_what_it_was(tmp_path: Path) -> None:
 def test_a_source_keeps_its_numbers_and_its_noise_whatever_it_is_mixed_with(
     stores: dict[str, Store], order: tuple[str, ...]
 ) -> None:
-    mixture = join({name: stores[name] for name in order})
+    mixture = mix({name: stores[name] for name in order})
     names = mixture.attributes.observation_names, mixture.attributes.action_names
     for name in order:
         own = [places(columns, whole) for columns, whole in zip(COLUMNS[name], names, strict=True)]
-        within, alone = gather(mixture, name), gather(join({name: stores[name]}), name)
+        within, alone = gather(mixture, name), gather(mix({name: stores[name]}), name)
         for inside, outside, columns in (
             (within.observations[STATE], alone.observations[STATE], own[0]),
             (within.actions, alone.actions, own[1]),
@@ -116,7 +116,7 @@ def test_a_source_keeps_its_numbers_and_its_noise_whatever_it_is_mixed_with(
 
 
 def test_labels_follow_their_episodes(stores: dict[str, Store]) -> None:
-    mixture = join(stores)
+    mixture = mix(stores)
     labels = {EMBODIMENT: np.array([0, 1, 1])[mixture.source_of_episode]}
     windows = np.array([12, 3, 30, 0])
     draw = Draw(windows, np.ones(4), np.zeros(4))
@@ -284,7 +284,7 @@ def test_numbers_that_mean_another_thing_are_refused(
         "car": make_store(tmp_path, "car", 1, **changes),
     }
     with pytest.raises(DataError, match=text):
-        join(stores)
+        mix(stores)
 
 
 def test_other_columns_are_refused_unless_a_union_is_asked_for(stores: dict[str, Store]) -> None:

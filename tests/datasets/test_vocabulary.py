@@ -7,8 +7,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from ambient_datasets.instructions import build_vocabulary, number_instructions
-from ambient_datasets.mixture import Mixture
-from ambient_datasets.source import Source, resolve_source
+from ambient_datasets.source import Source
 from ambient_datasets.store import Attributes, Episode
 from ambient_datasets.windows import Windows
 from ambient_policy.batch import INSTRUCTION, Draw
@@ -16,6 +15,7 @@ from ambient_policy.errors import DataError, SettingsError
 from ambient_policy.horizons import Horizons
 from ambient_policy.language import Vocabulary, one_hot, read_embeddings
 from ambient_policy.settings import Language, LanguageSettings, TaskSettings, Trust
+from tests.datasets.mixtures import join_sources, make_source
 from tests.datasets.stores import write_store
 
 SAID = {
@@ -39,7 +39,7 @@ def sources(tmp_path: Path) -> list[Source]:
         ]
         store = write_store(tmp_path / f"{name}.zarr", attributes, episodes)
         trust = Trust.rejected if name == "refused" else Trust.trusted
-        made.append(resolve_source(name, store, trust=trust))
+        made.append(make_source(name, store, trust=trust))
     return made
 
 
@@ -64,7 +64,7 @@ def test_one_hot_of_the_texts_of_all_sources_whatever_an_arm_trusts(sources: lis
 def test_every_drawn_row_has_the_text_of_its_own_episode(sources: list[Source]) -> None:
     built = build_vocabulary(ONE_HOT, TASK, sources)
     assert built is not None
-    mixture = Mixture.join(sources)
+    mixture = join_sources(sources)
     labels = {INSTRUCTION: number_instructions(sources, built[0])}
     draw = Draw(np.arange(len(mixture)), np.ones(len(mixture)), np.zeros(len(mixture)))
     seen = Windows(mixture, Horizons(2, 4, 2), 0, labels=labels).gather(draw).observations

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ambient_datasets.mixture import Mixture
-from ambient_datasets.source import Source, resolve_source
+from ambient_datasets.source import Source
 from ambient_datasets.store import Attributes, Store
 from ambient_datasets.tables import MemoryTable
 from ambient_datasets.windows import Windows
@@ -20,6 +20,7 @@ from ambient_policy.diffusion.loss import ambient_target
 from ambient_policy.errors import DataError
 from ambient_policy.horizons import Horizons
 from ambient_policy.settings import Trust
+from tests.datasets.mixtures import join_sources, make_source
 
 MakeStore = Callable[..., Store]
 
@@ -31,7 +32,7 @@ def source(name: str, lengths: list[int], max_episodes: int | None = None) -> So
     observations = MemoryTable(np.concatenate([rows, rows + np.float32(0.5)], axis=1))
     actions = MemoryTable(rows + np.float32(0.25))
     store = Store(Path(name), attributes, np.cumsum(lengths), None, observations, actions)
-    return resolve_source(name, store, trust=Trust.trusted, max_episodes=max_episodes)
+    return make_source(name, store, trust=Trust.trusted, max_episodes=max_episodes)
 
 
 def draw(window: list[int], sigma_trust: float = 0.5) -> Draw:
@@ -46,7 +47,7 @@ lengths = st.lists(st.integers(1, 9), min_size=1, max_size=4)
 def test_gather_equals_a_slow_loop(
     sources: list[list[int]], obs: int, pred: int, data: st.DataObject
 ) -> None:
-    mixture = Mixture.join([source(f"s{i}", given) for i, given in enumerate(sources)])
+    mixture = join_sources([source(f"s{i}", given) for i, given in enumerate(sources)])
     window = data.draw(st.lists(st.integers(0, len(mixture) - 1), max_size=12))
     batch = Windows(mixture, Horizons(obs, pred, 1), seed=0).gather(draw(window))
     observations, actions = mixture.observations.whole(), mixture.actions.whole()
@@ -63,7 +64,7 @@ def test_gather_equals_a_slow_loop(
 
 
 def test_shapes_types_and_levels() -> None:
-    mixture = Mixture.join([source("a", [5, 6])])
+    mixture = join_sources([source("a", [5, 6])])
     levels = Draw(np.array([0, 4, 10]), np.array([0.1, 2.0, 3.0]), np.array([0.0, 1.0, 2.0]))
     batch = Windows(mixture, Horizons(2, 4, 2), seed=0).gather(levels)
     values = {**vars(batch), **batch.observations}
@@ -86,7 +87,7 @@ def test_shapes_types_and_levels() -> None:
 
 @pytest.mark.parametrize("rows", [slice(0, 2), slice(2, 5), slice(4, 4), slice(None)])
 def test_rows_of_draws_give_rows_of_the_batch(rows: slice) -> None:
-    windows = Windows(Mixture.join([source("a", [5, 6])]), Horizons(2, 4, 2), seed=0)
+    windows = Windows(join_sources([source("a", [5, 6])]), Horizons(2, 4, 2), seed=0)
     draws = Draw(np.array([0, 4, 10, 3, 3]), np.ones(5), np.array([0.0, 0.5, 0.0, 0.5, 0.2]))
     crop = np.linspace(0, 0.9, 10, dtype=np.float32).reshape(5, 2)
     part = windows.gather(draws.rows(rows), crop[rows])
@@ -98,7 +99,7 @@ def test_rows_of_draws_give_rows_of_the_batch(rows: slice) -> None:
 
 def test_the_host_never_waits_for_the_device() -> None:
     """A tensor on the meta device has no values: whatever asks for one raises."""
-    mixture = Mixture.join([source("a", [5, 6])])
+    mixture = join_sources([source("a", [5, 6])])
     batch = Windows(mixture, Horizons(2, 4, 2), seed=0, device="meta").gather(draw([0, 4, 10]))
     tensors = [batch.actions, batch.kept_noise, batch.sigma, batch.is_pad, batch.crop]
     assert all(t.device.type == "meta" for t in (*tensors, *batch.observations.values()))
@@ -111,21 +112,21 @@ def noise(mixture: Mixture, window: int, seed: int = 0, pred: int = 8) -> Batch:
 
 
 def test_overlapping_windows_share_the_noise_of_a_step() -> None:
-    mixture = Mixture.join([source("a", [30])])
+    mixture = join_sources([source("a", [30])])
     one, two = (noise(mixture, t).kept_noise[0] for t in (10, 13))
     assert torch.equal(one[3:], two[:5])
     assert len(set(one.flatten().tolist())) == 8
 
 
 def test_steps_beyond_an_end_have_noise_of_their_own() -> None:
-    mixture = Mixture.join([source("a", [10, 10]), source("b", [10])])
+    mixture = join_sources([source("a", [10, 10]), source("b", [10])])
     before, *at_end = (noise(mixture, t).kept_noise[0] for t in (8, 9, 19, 29))
     assert torch.equal(before[1:], at_end[0][:-1])
     assert len(set(torch.cat(at_end).flatten().tolist())) == 24
 
 
 def test_noise_does_not_depend_on_the_length_of_the_chunk() -> None:
-    mixture = Mixture.join([source("a", [10, 10])])
+    mixture = join_sources([source("a", [10, 10])])
     for t in range(20):
         kept = noise(mixture, t).kept_noise
         assert torch.equal(noise(mixture, t, pred=5).kept_noise, kept[:, :5])
@@ -134,7 +135,7 @@ def test_noise_does_not_depend_on_the_length_of_the_chunk() -> None:
 def one_step_episodes() -> Batch:
     """20 000 chunks of 8 entries, one step and seven that repeat it."""
     size = 20_000
-    mixture = Mixture.join([source("a", [1] * size)])
+    mixture = join_sources([source("a", [1] * size)])
     return Windows(mixture, Horizons(2, 8, 4), seed=0).gather(draw(list(range(size))))
 
 
@@ -163,14 +164,14 @@ def test_the_ambient_loss_is_unbiased_beyond_an_end() -> None:
 
 
 def test_noise_does_not_depend_on_the_mixture() -> None:
-    alone = Mixture.join([source("a", [10, 10])])
-    mixed = Mixture.join([source("b", [7, 4], max_episodes=1), source("a", [10, 10])])
+    alone = join_sources([source("a", [10, 10])])
+    mixed = join_sources([source("b", [7, 4], max_episodes=1), source("a", [10, 10])])
     for t in range(20):
         assert torch.equal(noise(alone, t).kept_noise, noise(mixed, 7 + t).kept_noise)
 
 
 def test_sources_and_seeds_have_noise_of_their_own() -> None:
-    mixture = Mixture.join([source("a", [10]), source("b", [10])])
+    mixture = join_sources([source("a", [10]), source("b", [10])])
     kinds = [noise(mixture, 0), noise(mixture, 10), noise(mixture, 0, seed=1)]
     values = torch.cat([batch.kept_noise.flatten() for batch in kinds])
     assert len(set(values.tolist())) == len(values)
@@ -178,13 +179,13 @@ def test_sources_and_seeds_have_noise_of_their_own() -> None:
 
 def test_sources_share_no_noise_beyond_their_ends() -> None:
     """The numbers of these two names differ in their highest bits alone."""
-    mixture = Mixture.join([source(name, [1, 1]) for name in ("s4887", "s30400")])
+    mixture = join_sources([source(name, [1, 1]) for name in ("s4887", "s30400")])
     values = torch.cat([noise(mixture, t).kept_noise.flatten() for t in range(4)])
     assert len(set(values.tolist())) == len(values) == 4 * 8
 
 
 def test_noise_is_standard_normal_and_only_where_it_counts() -> None:
-    mixture = Mixture.join([source("a", [4000])])
+    mixture = join_sources([source("a", [4000])])
     t = np.arange(0, 4000, 8)
     level = np.where(t < 2000, 0.0, 0.5)
     windows = Windows(mixture, Horizons(2, 8, 4), seed=0)
@@ -195,7 +196,7 @@ def test_noise_is_standard_normal_and_only_where_it_counts() -> None:
 
 @pytest.mark.parametrize("window", [-1, 11])
 def test_a_window_outside_is_refused(window: int) -> None:
-    mixture = Mixture.join([source("a", [5, 6])])
+    mixture = join_sources([source("a", [5, 6])])
     text = f"window {window} was drawn, but the mixture has windows 0 to 10. Build the sampler"
     with pytest.raises(DataError, match=text):
         noise(mixture, window)

@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ambient_datasets.mixture import Mixture
-from ambient_datasets.source import Source, resolve_source
+from ambient_datasets.source import Source
 from ambient_datasets.store import Attributes, Store
 from ambient_datasets.tables import MemoryTable
 from ambient_datasets.windows import Windows
@@ -19,6 +18,7 @@ from ambient_policy.policy import Policy
 from ambient_policy.settings import Dimensions, Precision, RunSettings, Trust
 from ambient_policy.training.checkpoint import TrainingState
 from ambient_policy.training.loop import begin, train
+from tests.datasets.mixtures import join_sources, make_source
 from tests.training.toy import (
     BATCH,
     Rows,
@@ -113,7 +113,7 @@ def invented_source(name: str, columns: tuple[str, ...]) -> Source:
     attributes = Attributes("toy", name, 10.0, columns, units, columns, units)
     tables = MemoryTable(numbers[0]), MemoryTable(numbers[1])
     store = Store(Path(name), attributes, np.cumsum(lengths), None, *tables)
-    return resolve_source(name, store, trust=Trust.trusted)
+    return make_source(name, store, trust=Trust.trusted)
 
 
 def invented_windows(device: str, union: bool) -> Windows:
@@ -122,7 +122,7 @@ def invented_windows(device: str, union: bool) -> Windows:
     if union:
         sources.append(invented_source("rail", ("x",)))
         labels = {EMBODIMENT: np.repeat([0, 1], 3), INSTRUCTION: np.arange(6) % 3}
-    mixture = Mixture.join(sources, dimensions=Dimensions.union)
+    mixture = join_sources(sources, dimensions=Dimensions.union)
     return Windows(mixture, make_settings().horizons, 0, device, labels)
 
 

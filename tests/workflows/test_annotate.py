@@ -31,7 +31,7 @@ def test_a_table_has_a_line_for_each_episode(asked: list[str], tmp_path: Path) -
 
 LISTED = """# @package _global_
 mixture:
-  - {path: ROOT/suboptimal.zarr, trust: bounds, sigma_min: "${tuned.sigma_min}", sigma_max: 0}
+  - {path: ROOT/suboptimal.zarr, trust: suboptimal, sigma_min: "${tuned.sigma_min}", sigma_max: 0}
   - {name: good, path: ROOT/trusted.zarr, trust: trusted}
 dimensions: union
 tables: disk
@@ -51,13 +51,13 @@ def test_a_mixture_is_annotated_as_training_normalises_it(
     own_configs("data/listed.yaml", LISTED.replace("ROOT", str(tmp_path)))
     perform("annotate", ["data=listed", "source=suboptimal", "sigma_min=0.3", "sigma_max=0"])
     assert "trust: annotated in its entry of mixture" in " ".join(capsys.readouterr().out.split())
-    annotated = LISTED.replace("trust: bounds", "trust: annotated")
+    annotated = LISTED.replace("trust: suboptimal", "trust: annotated")
     annotated = annotated.replace(', sigma_min: "${tuned.sigma_min}", sigma_max: 0', "")
     untold = annotated.replace("language: {kind: one_hot}\ntask: {instruction: go there}\n", "")
     own_configs("data/listed.yaml", untold.replace("ROOT", str(tmp_path)))
     world = [o for o in TINY if not o.startswith("sources.")]
     asked = ["experiment=mixture", "data=listed", "task.id=ambient_envs/Maze-v0", *world]
-    mixture = assemble.build(compose.compose("train", asked)).mixture
+    mixture = assemble.prepare(compose.compose("train", asked)).mixture
     assert mixture.names == ("suboptimal", "good")
     np.testing.assert_array_equal(mixture.sigma_min, [0.3] * 5 + [0] * 3)
 

@@ -68,7 +68,7 @@ def test_a_misspelt_key(refused: Refused, override: str, parts: list[str]) -> No
             "sources.trusted.weigth=3",
             ["sources.trusted.weigth", "'sources.trusted.weight'", "max_episodes", "sigma_min"],
         ),
-        ("sources.trustd.weight=3", ["sources.trustd", "trusted", "suboptimal"]),
+        ("sources.trustd.sampling_weight=3", ["sources.trustd", "trusted", "suboptimal"]),
     ],
 )
 def test_a_misspelt_key_of_a_source(refused: Refused, override: str, parts: list[str]) -> None:
@@ -195,7 +195,10 @@ def test_sizes_that_do_not_fit_the_network(
         ("tuned.sigma_min=null", ["tuned.sigma_min = None", "from 0 to inf"]),
         ("sources.suboptimal.sigma_max={step:20}", ["sources.suboptimal.sigma_max", "0 to 19"]),
         ("tuned.sigma_min={vq:0.1}", ["tuned.sigma_min", "vq", "ve, vp, flow, log_snr, step"]),
-        ("sources.suboptimal.weight=2", ["trusted has none", "Give every source a weight"]),
+        (
+            "sources.suboptimal.sampling_weight=2",
+            ["trusted has none", "Give every source a weight"],
+        ),
         ("sources.trusted.max_episodes=4", ["'trusted'", "max_episodes = 4", "holds 3", "1 to 3"]),
     ],
 )
@@ -210,7 +213,7 @@ def test_a_run_without_a_label_or_place(maze: list[str], refused: Refused) -> No
 
 
 def test_a_sigma_nobody_may_teach(refused: Refused) -> None:
-    bounds = ["trust=bounds", "sigma_min=0.5", "sigma_max=0.2"]
+    bounds = ["trust=suboptimal", "sigma_min=0.5", "sigma_max=0.2"]
     overrides = [f"sources.{name}.{b}" for name in ("trusted", "suboptimal") for b in bounds]
     remedy = ("Lower a sigma_min", "raise a sigma_max", "trust one source")
     refused(["arm=as_is", *overrides], "[0.2, 0.5]", "levels", *remedy)

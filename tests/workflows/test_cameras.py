@@ -16,7 +16,7 @@ from ambient_policy.evaluation.records import read_episodes
 from ambient_policy.training.checkpoint import load_policy
 from ambient_policy.workflows import settings as compose
 from ambient_policy.workflows.folders import declared_checkpoint
-from ambient_policy.workflows.preparation import build
+from ambient_policy.workflows.preparation import prepare
 from tests.workflows.tiny import TINY, tiny_encoder
 
 SIZE = 32
@@ -70,7 +70,7 @@ def trained(root: Path) -> Path:
 def test_what_was_collected_is_what_is_taught(root: Path) -> None:
     store = open_store(root / "rrt.zarr")
     assert len(store) == 3 and store.cameras["top"].shape == (SIZE, SIZE, 3)
-    parts = build(compose.compose("train", overrides(root)))
+    parts = prepare(compose.compose("train", overrides(root)))
     batch = parts.batch_at(0)
     assert batch.observations["top"].shape == (4, 2, SIZE, SIZE, 3)
     assert batch.observations["top"].dtype == torch.uint8
@@ -128,7 +128,7 @@ def test_a_world_that_does_not_show_what_was_learned(
 ) -> None:
     asked = [o for o in overrides(root) if changes != ["task=maze"] or not o.startswith("task")]
     with pytest.raises(SettingsError, match=text):
-        build(compose.compose("train", [*asked, *changes]))
+        prepare(compose.compose("train", [*asked, *changes]))
 
 
 def test_a_task_that_was_collected_under_other_keywords(root: Path) -> None:

@@ -21,7 +21,7 @@ from ambient_policy.evaluation import tables
 from ambient_policy.settings import RunSettings, SourceSettings, Trust
 from ambient_policy.workflows import progress as showing
 from ambient_policy.workflows.contributions import chances, contributions, levels_of
-from ambient_policy.workflows.preparation import build
+from ambient_policy.workflows.preparation import prepare
 from ambient_policy.workflows.settings import compose
 
 LEVELS = np.geomspace(0.02, 60, 30)
@@ -147,7 +147,7 @@ def test_its_choices_are_those_of_a_training(maze: list[str]) -> None:
 
 
 def test_training_tells_the_same_rows(maze: list[str]) -> None:
-    parts, told = build(compose("train", [*maze, "arm=ambient"])), io.StringIO()
+    parts, told = prepare(compose("train", [*maze, "arm=ambient"])), io.StringIO()
     showing.describe(parts, Console(file=told, width=200))
     rows = contributions(parts.mixture, parts.sampler, parts.settings.sources).rows
     for row, line in zip(rows, told.getvalue().splitlines(), strict=True):

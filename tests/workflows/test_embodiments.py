@@ -27,8 +27,8 @@ from ambient_policy.training.checkpoint import load_policy
 from ambient_policy.workflows import pages as pages
 from ambient_policy.workflows import runs as runs
 from ambient_policy.workflows import settings as compose
-from ambient_policy.workflows.preparation import Parts, build, initial_policy
-from ambient_policy.workflows.progress import remarks
+from ambient_policy.workflows.preparation import Parts, initial_policy, prepare
+from ambient_policy.workflows.screen import remarks
 from tests.workflows.tiny import TINY
 
 MAZE = "ambient_envs/Maze-v0"
@@ -52,7 +52,7 @@ def write(path: Path, task: str, seen: tuple[str, ...], acted: tuple[str, ...], 
         append_episode(path, Episode(values[0], values[1], instruction=text))
 
 
-def mixed(root: Path, other: str = "trust: bounds, sigma_min: 0.3, sigma_max: 0") -> str:
+def mixed(root: Path, other: str = "trust: suboptimal, sigma_min: 0.3, sigma_max: 0") -> str:
     """The mixture; the source of the other body comes first."""
     maze = f"{{path: {root}/maze.zarr, trust: trusted, val_ratio: 0.3}}"
     return f"mixture=[{{path: {root}/other.zarr, {other}}}, {maze}]"
@@ -83,7 +83,7 @@ def both(tmp_path: Path) -> list[str]:
 
 
 def parts(overrides: list[str]) -> Parts:
-    return build(compose.compose("train", overrides))
+    return prepare(compose.compose("train", overrides))
 
 
 def test_it_trains_resumes_and_acts_in_its_world(both: list[str], tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_an_annotation_is_bound_to_whose_statistics_counted(
 def start(overrides: list[str], run: Path) -> Policy:
     """The policy that a training begins with when it starts from a run."""
     told = [*overrides, "label=tuned", f"start_from={run}"]
-    return initial_policy(build(compose.compose("train", told)))
+    return initial_policy(prepare(compose.compose("train", told)))
 
 
 def assert_taken_over(policy: Policy, run: Path) -> None:
@@ -287,7 +287,10 @@ def test_what_does_not_fit_is_refused(
 
 def test_a_threshold_that_no_level_reaches_is_refused(both: list[str], tmp_path: Path) -> None:
     def other(sigma_min: str) -> list[str]:
-        return [*both, mixed(tmp_path, f"trust: bounds, sigma_min: {sigma_min}, sigma_max: 0.1")]
+        return [
+            *both,
+            mixed(tmp_path, f"trust: suboptimal, sigma_min: {sigma_min}, sigma_max: 0.1"),
+        ]
 
     highest = parts(both).sampler.law.sigma_hi
     for given in (1e9, highest, highest / 1.1):  # loss.s_max = 4 multiplies it by 1.155
@@ -336,7 +339,7 @@ def test_what_was_perhaps_not_meant_is_said(both: list[str], tmp_path: Path) -> 
     assert not list(remarks(parts(both)))
     (said,) = remarks(parts([*both, "training.validation.every=null"]))
     assert said.startswith("1 episodes are held out and nothing looks at them")
-    bounds = [*both, mixed(tmp_path, "trust: bounds, sigma_min: inf, sigma_max: 0.1")]
+    bounds = [*both, mixed(tmp_path, "trust: suboptimal, sigma_min: inf, sigma_max: 0.1")]
     assert not list(remarks(parts(bounds)))
     normalizer = parts(both).spec.embodiments["other"].normalizer
     low = np.array([0.1, 1e9, np.inf])

@@ -99,7 +99,7 @@ def test_another_checkpoint_is_not_the_one_evaluated(run: Path, tmp_path: Path) 
 
 
 def test_the_best_one_is_told_where_it_is_known(maze: list[str], tmp_path: Path) -> None:
-    validation = ["sources.trusted.held_out=0.3", "training.validation={every: 2, windows: 8}"]
+    validation = ["sources.trusted.val_ratio=0.3", "training.validation={every: 2, windows: 8}"]
     validation += ["training.validation.bands=[0.5]", "training.declared=best"]
     perform("train", [*maze, *validation, "label=best"])
     run = tmp_path / "runs/best/seed-0"
@@ -141,7 +141,7 @@ def test_the_start_of_a_training_and_whole_trust_are_told(
 def test_infinite_thresholds_are_text_in_the_file_and_numbers_again(
     maze: list[str], tmp_path: Path
 ) -> None:
-    bounds = ["trust=bounds", "sigma_min=inf", "sigma_max=0.1"]
+    bounds = ["trust=suboptimal", "sigma_min=inf", "sigma_max=0.1"]
     perform("train", [*maze, "label=odd", *(f"sources.suboptimal.{bound}" for bound in bounds)])
     perform("export", [f"run={tmp_path}/runs/odd/seed-0", f"out={tmp_path}/policy"])
 

@@ -12,7 +12,7 @@ from ambient_policy.tracking import read_rows
 from ambient_policy.training.checkpoint import folder_of, load_policy, restore, steps_saved
 from ambient_policy.training.loop import begin
 from ambient_policy.workflows.folders import declared_checkpoint
-from ambient_policy.workflows.preparation import build, initial_policy
+from ambient_policy.workflows.preparation import initial_policy, prepare
 from ambient_policy.workflows.settings import compose
 from tests.kills import Moment, kill
 
@@ -34,7 +34,7 @@ def overrides_of(maze: list[str], root: Path) -> list[str]:
         f"training.checkpoint_every={EVERY}",
         "training.keep_last=2",
         "training.declared=best",
-        "sources.trusted.held_out=0.3",
+        "sources.trusted.val_ratio=0.3",
         f"training.validation={{every: {EVERY}, windows: 8, bands: [0.5]}}",
     ]
 
@@ -51,7 +51,7 @@ def check_all(checkpoints: Path, settings: RunSettings) -> int:
     saved = steps_saved(checkpoints)
     for step in saved:
         load_policy(folder_of(checkpoints, step))
-        state = begin(initial_policy(build(settings)), settings, checkpoints / "none")
+        state = begin(initial_policy(prepare(settings)), settings, checkpoints / "none")
         restore(folder_of(checkpoints, step), state)
         assert state.step == step
     return len(saved)

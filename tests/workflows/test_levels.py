@@ -131,7 +131,7 @@ def test_a_continuous_law_is_trained_shown_and_sampled_by_any_solver(
         perform(
             "evaluate", [f"run={run}", f"out={tmp_path}/{i}", "episodes=1", "threads=1", *changes]
         )
-    parts = assemble.build(compose.compose("train", overrides))
+    parts = assemble.prepare(compose.compose("train", overrides))
     told = contributions(parts.mixture, parts.sampler, parts.settings.sources)
     draws = pages.count_draws(parts, told)
     assert len(draws.sigma) == 100 and draws.counts.sum() == 4 * 8

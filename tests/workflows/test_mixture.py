@@ -12,7 +12,7 @@ from ambient_datasets.source import hold_out
 from ambient_policy.cli import perform
 from ambient_policy.errors import AmbientPolicyError
 from ambient_policy.settings import MixtureEntry, RunSettings, Trust
-from ambient_policy.workflows.preparation import build
+from ambient_policy.workflows.preparation import prepare
 from ambient_policy.workflows.settings import compose
 from tests.workflows.tiny import TINY
 
@@ -29,7 +29,7 @@ def mix(make_store: MakeStore, tmp_path: Path) -> Callable[..., Mixture]:
     def make(good: str, bad: str) -> Mixture:
         entries = f"{{path: {tmp_path}/good.zarr, {good}}}", f"{{path: {tmp_path}/bad.zarr, {bad}}}"
         given = [*COMMON, *TINY, f"root={tmp_path}/runs", f"mixture=[{', '.join(entries)}]"]
-        return build(compose("train", given)).mixture
+        return prepare(compose("train", given)).mixture
 
     return make
 
@@ -68,7 +68,7 @@ def test_a_list_trains(make_store: MakeStore, tmp_path: Path) -> None:
     make_store("bad")
     entries = (
         f"{{path: {tmp_path}/good.zarr, sampling_weight: 1, trust: trusted}}",
-        f"{{path: {tmp_path}/bad.zarr, sampling_weight: 4, trust: bounds, sigma_min: {{step: 3}}, "
+        f"{{path: {tmp_path}/bad.zarr, sampling_weight: 4, trust: suboptimal, sigma_min: {{step: 3}}, "
         "sigma_max: 0, name: noisy}",
     )
     perform("train", [*COMMON, *TINY, f"root={tmp_path}/runs", f"mixture=[{', '.join(entries)}]"])
@@ -84,7 +84,7 @@ mixture:
   - {path: gcs.zarr, max_train_episodes: 100, sampling_weight: 1, val_ratio: 0.05, trust: trusted}
   - path: rrt.zarr
     sampling_weight: 3
-    trust: bounds
+    trust: suboptimal
     sigma_min: ${tuned.sigma_min}
     sigma_max: 0
 """
@@ -109,7 +109,7 @@ def test_a_list_in_a_file_of_the_configs(own_configs: Callable[[str, str], None]
         ("trust: trusted, val_ratio: 1.0", ["held_out = 1.0", "leaves none to teach"]),
         ("trust: trusted, sampling_weight: -1", ["weight = -1", "at least 0"]),
         ("trust: trusted, sigma_min: 0.3", ["sigma_min", "trust = bounds"]),
-        ("trust: bounds, sigma_min: 0.3", ["sources.good.sigma_max", "give both"]),
+        ("trust: suboptimal, sigma_min: 0.3", ["sources.good.sigma_max", "give both"]),
     ],
 )
 def test_what_an_entry_cannot_say(

@@ -117,6 +117,6 @@ def test_an_arm_is_annotated_under_the_units_of_the_training(here: Path) -> None
         for name, trust in (("pusht", "trusted"), ("bridge", "annotated"), ("lift", "rejected"))
     ]
     asked = ["experiment=openx_mixture", f"mixture=[{', '.join(entries)}]", *TINY]
-    mixture = assemble.build(compose.compose("train", asked)).mixture
+    mixture = assemble.prepare(compose.compose("train", asked)).mixture
     low = mixture.sigma_min[mixture.source_of_episode == mixture.names.index("bridge")]
     assert len(low) == 25 and (low == 0.3).all()

@@ -12,7 +12,7 @@ from ambient_policy.cli import perform
 from ambient_policy.evaluation.records import read_episodes
 from ambient_policy.training.checkpoint import load_policy
 from ambient_policy.workflows.folders import declared_checkpoint
-from ambient_policy.workflows.preparation import Parts, build
+from ambient_policy.workflows.preparation import Parts, prepare
 from ambient_policy.workflows.settings import compose
 from tests.workflows.tiny import TINY, tiny_encoder
 
@@ -54,7 +54,7 @@ def overrides(root: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def parts(root: Path) -> Parts:
-    return build(compose("train", overrides(root)))
+    return prepare(compose("train", overrides(root)))
 
 
 def test_the_policy_sees_pictures_and_where_the_agent_is(root: Path, parts: Parts) -> None:

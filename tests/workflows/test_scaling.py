@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ambient_policy.workflows.mixing import build_mixture, build_sampler
 
 from ambient_datasets.formats import open_any
 from ambient_datasets.store import Attributes
@@ -13,7 +14,6 @@ from ambient_policy.errors import SettingsError
 from ambient_policy.settings import Tables
 from ambient_policy.workflows.benchmark import invention as inventing
 from ambient_policy.workflows.benchmark import size as scaling
-from ambient_policy.workflows.mixing import build_mixture, build_sampler
 from tests.datasets.stores import described
 
 

@@ -23,7 +23,7 @@ def torchrun(overrides: list[str]) -> "subprocess.CompletedProcess[str]":
 
 def test_two_processes_train_one_run(shared_maze: list[str], tmp_path: Path) -> None:
     overrides = [*shared_maze, "loss.ambient=true", "training.accumulate=2"]
-    validation = ["sources.trusted.held_out=0.3", "training.validation={every: 2, windows: 8}"]
+    validation = ["sources.trusted.val_ratio=0.3", "training.validation={every: 2, windows: 8}"]
     overrides += [*validation, "training.validation.bands=[0.5]"]
     one, two = (tmp_path / name / "ambient" / "seed-0" for name in ("one", "two"))
     perform("train", [*overrides, f"root={tmp_path}/one"])

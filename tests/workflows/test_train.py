@@ -12,7 +12,7 @@ from ambient_policy.workflows.folders import declared_checkpoint
 
 VALIDATED = [
     "arm=ambient",
-    "sources.trusted.held_out=0.3",
+    "sources.trusted.val_ratio=0.3",
     "training.validation={every: 1, windows: 8, bands: [0.5]}",
     "training.checkpoint_every=1",
     "training.declared=best",

@@ -18,7 +18,7 @@ from ambient_policy.tracking import read_rows
 from ambient_policy.training.checkpoint import load_policy, steps_saved
 from ambient_policy.workflows import runs as runs
 from ambient_policy.workflows import settings as compose
-from ambient_policy.workflows.preparation import Parts, build, initial_policy
+from ambient_policy.workflows.preparation import Parts, initial_policy, prepare
 from tests.kills import Moment, kill
 
 INF = float("inf")
@@ -68,7 +68,7 @@ def test_finetune_starts_from_the_averaged_weights_of_cotrain(
 ) -> None:
     overrides = [*shared_maze, f"root={tmp_path}/runs"]
     perform("train", [*overrides, "arm=cotrain"])
-    parts = build(compose.compose("train", [*overrides, "arm=finetune"]))
+    parts = prepare(compose.compose("train", [*overrides, "arm=finetune"]))
     checkpoint = tmp_path / "runs/cotrain/seed-0/checkpoints/step-0000004"
     average = load_policy(checkpoint).state_dict()
     start = initial_policy(parts).state_dict()
@@ -93,7 +93,7 @@ ARMS = {
 def build_arm(overrides: list[str], name: str) -> Parts:
     """The parts of an arm with other tuned numbers than the config's."""
     tuned = ["tuned.sigma_min=0.31", "tuned.sigma_max=0.07", "tuned.trusted_weight=3.0"]
-    return build(compose.compose("train", [*overrides, *tuned, f"arm={name}"]))
+    return prepare(compose.compose("train", [*overrides, *tuned, f"arm={name}"]))
 
 
 def test_every_arm_is_told_here() -> None:
@@ -105,7 +105,7 @@ def test_an_arm_is_a_value(shared_maze: list[str], name: str) -> None:
     own = {
         "as_is": [
             "sources.trusted.trust=trusted",
-            "sources.suboptimal={trust: bounds, sigma_min: 0.5, sigma_max: 0}",
+            "sources.suboptimal={trust: suboptimal, sigma_min: 0.5, sigma_max: 0}",
         ]
     }
     parts = build_arm([*shared_maze, *own.get(name, [])], name)
@@ -208,9 +208,9 @@ def test_an_annotation_under_this_normaliser_is_used(
 ) -> None:
     from ambient_datasets.store import Annotation, annotate_store
 
-    trust = ["arm=as_is", "sources.trusted.trust=trusted", "sources.suboptimal.trust=annotated"]
-    fingerprint = build(compose.compose("train", maze)).spec.actor.normalizer.fingerprint
+    trust = ["arm=as_is", "sources.trusted.trust=trusted", "sources.suboptimal.trust=suboptimal"]
+    fingerprint = prepare(compose.compose("train", maze)).spec.actor.normalizer.fingerprint
     levels = np.linspace(0.1, 0.5, 5)
     annotate_store(tmp_path / "suboptimal.zarr", Annotation(levels, np.zeros(5), fingerprint))
-    mixture = build(compose.compose("train", [*maze, *trust])).mixture
+    mixture = prepare(compose.compose("train", [*maze, *trust])).mixture
     np.testing.assert_array_equal(mixture.sigma_min, [0, 0, 0, *levels])

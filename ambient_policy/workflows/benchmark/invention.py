@@ -19,7 +19,7 @@ from ambient_policy.diffusion.law import UniformOverLevels
 from ambient_policy.diffusion.noise import Schedule, ddpm_levels
 from ambient_policy.files import write_text
 from ambient_policy.seeding import generator
-from ambient_policy.workflows.preparation import Parts, build
+from ambient_policy.workflows.preparation import Parts, prepare
 from ambient_policy.workflows.settings import compose
 
 # of each store
@@ -61,7 +61,7 @@ def invent_parts(folder: Path, overrides: list[str]) -> Parts:
     settings = compose("train", [*root, *stores, *whole, *overrides])
     for path in paths.values():
         invent_store(path)
-    return build(settings)
+    return prepare(settings)
 
 
 def invent_many(folder: Path, stores: int, episodes: int) -> list[Path]:

@@ -22,7 +22,7 @@ from ambient_policy.errors import SettingsError
 from ambient_policy.settings import RunSettings, SourceSettings, Tables, Trust
 from ambient_policy.workflows.benchmark.invention import invent_many, invent_replay, invent_sampler
 from ambient_policy.workflows.benchmark.speed import DRAWN, DRAWS, SIZES, Measured, seconds
-from ambient_policy.workflows.mixing import build_mixture, build_sampler
+from ambient_policy.workflows.preparation import prepare
 from ambient_policy.workflows.settings import compose
 
 HOST = torch.device("cpu")
@@ -58,7 +58,7 @@ def many_settings(paths: Sequence[Path]) -> RunSettings:
     """A training on all those stores; the first is trusted, each other above a level of its own."""
     levels = np.linspace(0.1, 3.0, len(paths)).tolist()
     sources = {
-        path.stem: SourceSettings(str(path), Trust.bounds, sigma_min=level, sigma_max=0.0)
+        path.stem: SourceSettings(str(path), Trust.suboptimal, sigma_min=level)
         for path, level in zip(paths, levels, strict=True)
     }
     sources[paths[0].stem] = SourceSettings(str(paths[0]), Trust.trusted)
@@ -72,7 +72,7 @@ def measure_mixture(stores: int, episodes: int, folder: Path, repeats: int) -> I
     opened: list[Sampler] = []
 
     def open_all() -> None:
-        opened[:] = [build_sampler(settings, build_mixture(settings)[0])]
+        opened[:] = [prepare(settings).sampler]
 
     what = f"{stores:,} stores, {stores * episodes:,} episodes"
     yield Measured(f"opening {what}", "s", [seconds(open_all, HOST) for _ in range(repeats)])

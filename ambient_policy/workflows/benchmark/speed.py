@@ -31,8 +31,7 @@ from ambient_policy.settings import Tables
 from ambient_policy.training.distributed import ALONE, check_shares
 from ambient_policy.training.loop import begin, train
 from ambient_policy.workflows.benchmark.invention import invent_sampler
-from ambient_policy.workflows.mixing import build_mixture, build_sampler
-from ambient_policy.workflows.preparation import Parts
+from ambient_policy.workflows.preparation import Parts, build_sampler, prepare
 
 # mixtures to draw from [episodes], draws in a batch, and batches timed at once
 SIZES, DRAWS, DRAWN = (5_050, 1_000_000), 65_536, 8
@@ -139,7 +138,7 @@ def measure_batches(parts: Parts, repeats: int) -> Iterator[Measured]:
 def on_disk(parts: Parts) -> Parts:
     """The same parts with tables on disk."""
     settings = replace(parts.settings, tables=Tables.disk)
-    return replace(parts, settings=settings, mixture=build_mixture(settings)[0])
+    return replace(parts, settings=settings, mixture=prepare(settings).mixture)
 
 
 def measure_tables(parts: Parts, repeats: int) -> Iterator[Measured]:

@@ -23,7 +23,6 @@ from ambient_datasets.conversion.convert import convert
 from ambient_datasets.conversion.parts import parts_folder
 from ambient_datasets.conversion.recipe import Recipe
 from ambient_datasets.conversion.shards import Origin, fill_in_parts
-from ambient_datasets.conversion.transfer import join
 from ambient_datasets.store import (
     Appender,
     Attributes,
@@ -291,7 +290,7 @@ def test_the_memory_of_a_join_does_not_grow_with_the_part(
     monkeypatch.setattr(transfer, "COPIED", 2**21)
     store, part = make_pair(tmp_path, rows, width, side)
     tracemalloc.start()
-    join(store, part, 0)
+    join_sources(store, part, 0)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < max(rows * width * 4, rows * side**2 * 3) * 3 / 4
@@ -436,6 +435,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from tests.datasets.conversion.test_shards import run
+from tests.datasets.mixtures import join_sources
 if __name__ == "__main__":
     run(Path(sys.argv[1]), "killed", workers=2)
 """

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 
 from ambient_datasets.statistics import Statistics, table_statistics
 from ambient_datasets.store import Attributes, Store
+from ambient_datasets.union import unite
 from ambient_policy.actions import Representation, origin_columns, own_origin_columns, represent
 from ambient_policy.errors import DataError
 from ambient_policy.horizons import Horizons
 from ambient_policy.normalize import Affine, Normalizer, check_bounds
 from ambient_policy.settings import (
     ActionSettings,
+    DataSettings,
     NormalizerKind,
     NormalizerSettings,
     StatisticsOf,
@@ -31,46 +33,39 @@ Columns = Mapping[str, tuple[str, ...]]  # the names of each source's own, by it
 Count = Callable[[str], Statistics]  # by the name of a source
 
 
-def build_normalizers(
-    settings: NormalizerSettings,
-    stores: Mapping[str, Store],
-    whole: Attributes,
-    horizons: Horizons,
-    actions: ActionSettings,
-) -> dict[str, Normalizer]:
+def build_normalizers(settings: DataSettings, stores: Mapping[str, Store]) -> dict[str, Normalizer]:
     """The maps of each source's own observations and represented actions, over all its episodes.
 
     Bounds of relative and delta actions are a unit: half their width, around 0.
 
     Args:
-        settings: which maps.
+        settings: which maps, of windows of which horizons, of actions represented how; bounds and
+            origins are for the columns of all sources together.
         stores: by the name of their source.
-        whole: the columns of all together, in their order: bounds and origins are given for them.
-        horizons: of the windows, for represented actions.
-        actions: how they are represented.
 
     Raises:
         SettingsError: for bounds or an origin that do not fit the data, or if it is not said whose
             statistics count.
         DataError: for a column whose quantiles make no map.
     """
-    settings.check_sources(list(stores))
-    origins = _origins(actions, stores, whole)
+    kinds, representation = settings.normalizer, settings.actions.representation
+    kinds.check_sources(list(stores))
+    whole = unite(stores, settings.dimensions)
+    origins = _origins(settings.actions, stores, whole)
     own = [
         {name: getattr(store.attributes, part) for name, store in stores.items()}
         for part in ("observation_names", "action_names")
     ]
-    if settings.kind is NormalizerKind.bounds:
-        seen = _given(settings, "observations", whole.observation_names, own[0])
-        learned = _given(settings, "actions", whole.action_names, own[1])
-        if actions.representation is not Representation.absolute:
+    if kinds.kind is NormalizerKind.bounds:
+        seen = _bounded(kinds, "observations", whole.observation_names, own[0])
+        learned = _bounded(kinds, "actions", whole.action_names, own[1])
+        if representation is not Representation.absolute:
             learned = {name: Affine((0.0,) * len(a.scale), a.scale) for name, a in learned.items()}
     else:
         _check_filled(stores)
-        sketch = settings.kind is NormalizerKind.quantiles
-        counts = _counts(stores, origins, horizons, actions.representation, sketch)
-        seen, learned = (_fitted(settings, *part) for part in zip(own, counts, strict=True))
-    return {name: Normalizer(seen[name], learned[name], actions.representation) for name in stores}
+        counts = _counts(settings, stores, origins)
+        seen, learned = (_fitted(kinds, *part) for part in zip(own, counts, strict=True))
+    return {name: Normalizer(seen[name], learned[name], representation) for name in stores}
 
 
 def _origins(
@@ -93,13 +88,13 @@ def _origins(
 
 
 def _counts(
-    stores: Mapping[str, Store],
-    origins: Mapping[str, list[int]],
-    horizons: Horizons,
-    kind: Representation,
-    sketch: bool,
+    settings: DataSettings, stores: Mapping[str, Store], origins: Mapping[str, list[int]]
 ) -> tuple[Count, Count]:
     """What counts a source's observations, and what its represented actions."""
+    kind, sketch = (
+        settings.actions.representation,
+        settings.normalizer.kind is NormalizerKind.quantiles,
+    )
 
     def observed(name: str) -> Statistics:
         return table_statistics(stores[name].observation_table, sketch=sketch)
@@ -107,7 +102,7 @@ def _counts(
     def acted(name: str) -> Statistics:
         if kind is Representation.absolute:
             return table_statistics(stores[name].action_table, sketch=sketch)
-        chunks = _chunks(stores[name], origins[name], horizons, kind)
+        chunks = _chunks(stores[name], origins[name], settings.horizons, kind)
         return Statistics.of_blocks(chunks, sketch=sketch)
 
     return observed, acted
@@ -132,7 +127,7 @@ def _chunks(
         yield represent(kind, torch.from_numpy(actions.read(rows)), here).flatten(0, 1).numpy()
 
 
-def _given(
+def _bounded(
     settings: NormalizerSettings, part: str, whole: Sequence[str], own: Columns
 ) -> dict[str, Affine]:
     """Of each source the bounds of its own columns."""

@@ -1,0 +1,89 @@
+"""What a person sees of a training: who teaches what, how far it is, how fast it went."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from ambient_policy.evaluation.tables import print_contributions
+from ambient_policy.progress import progress
+from ambient_policy.settings import RunSettings, Teaches
+from ambient_policy.training.stopwatch import summary
+from ambient_policy.workflows.contributions import contributions
+from ambient_policy.workflows.preparation import Parts
+
+Row = dict[str, Any]
+
+
+def show_sources(parts: Parts, console: Console) -> None:
+    """The arm, a row for each source, and remarks."""
+    console.print(arm_in_words(parts.settings), highlight=False, markup=False)
+    print_contributions(contributions(parts.mixture, parts.sampler).rows, console)
+    for remark in remarks(parts):
+        console.print(f"note: {remark}", highlight=False, markup=False)
+
+
+def arm_in_words(settings: RunSettings) -> str:
+    """What each role teaches, with the thresholds that all sources share."""
+    arm, tuned = settings.arm, settings.tuned
+    words = {
+        Teaches.everything: "every noise level",
+        Teaches.nothing: "none",
+        Teaches.above: "sigma > sigma_min",
+        Teaches.above_or_below: "sigma > sigma_min or sigma < sigma_max",
+        Teaches.below: "sigma < the others' sigma_min",
+    }
+    shared = [
+        f"{name} = {getattr(tuned, name):.4g}"
+        for name in ("sigma_min", "sigma_max", "trusted_weight")
+        if getattr(tuned, name) is not None
+    ]
+    return (
+        f"arm {settings.label}: trusted episodes teach {words[arm.trusted]}, suboptimal ones "
+        f"{words[arm.suboptimal]}{' (tuned: ' + ', '.join(shared) + ')' if shared else ''}"
+    )
+
+
+def remarks(parts: Parts) -> Iterator[str]:
+    """What is allowed, and perhaps not what was meant."""
+    mixture, sampler = parts.mixture, parts.sampler
+    if mixture.held_out.any() and parts.settings.training.validation.every is None:
+        yield (
+            f"{mixture.held_out.sum()} episodes are held out and nothing looks at them: "
+            "training.validation.every is null."
+        )
+    highest = sampler.law.sigma_hi
+    out_of_reach = np.isfinite(mixture.sigma_min) & (sampler.admission.threshold >= highest)
+    for source in np.unique(mixture.source_of_episode[out_of_reach]):
+        count = (mixture.source_of_episode[out_of_reach] == source).sum()
+        yield (
+            f"{count} episodes of {mixture.names[source]} are annotated with a sigma_min that no "
+            f"level of training exceeds (the highest is {highest:g}): they teach nothing above it."
+        )
+    if mixture.trusted.all() and parts.settings.arm.suboptimal is not Teaches.everything:
+        yield "every source is trusted, so the arm has nothing to hold back."
+
+
+def show(rows: Iterable[Row], start: int, steps: int, console: Console) -> Iterator[Row]:
+    """Pass the rows of a log on, under a bar; then say how fast it went.
+
+    Args:
+        rows: of the training.
+        start: steps before the first row.
+        steps: of the whole training.
+        console: where to.
+    """
+    laps = []
+    with progress("training", steps, start, console) as bar:
+        for row in rows:
+            laps.append(row)
+            bar.update(row["step"], _losses(row))
+            yield row
+    if laps:
+        console.print(summary(laps))
+
+
+def _losses(row: Row) -> str:
+    held_out = row.get("validation/loss")
+    return f"loss {row['loss']:.5f}" + ("" if held_out is None else f", held out {held_out:.5f}")

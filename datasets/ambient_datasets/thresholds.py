@@ -1,0 +1,171 @@
+"""What each episode of a mixture may teach, from its role, its thresholds and the arm.
+
+Nothing is trusted silently: the settings say a source's role, or its store's annotation says that
+of each episode, made under the very normaliser that training uses. An arm that needs a number which
+nobody gave is refused: with a number made up it would be another arm.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ambient_datasets.source import Source
+from ambient_policy.errors import DataError, SettingsError
+from ambient_policy.settings import RunSettings, Teaches, Trust
+
+Sigma = NDArray[np.float64]
+KEYS = ("sigma_min", "sigma_max")
+
+
+@dataclass(frozen=True, eq=False)
+class Thresholds:
+    """Of the E episodes of a source.
+
+    Attributes:
+        sigma_min, sigma_max: (E,) sigma (VE) [normalised action]: an episode teaches
+            sigma > sigma_min or sigma < sigma_max.
+        trusted: (E,) bool, its role.
+        origin: who said so, in words.
+    """
+
+    sigma_min: Sigma
+    sigma_max: Sigma
+    trusted: NDArray[np.bool_]
+    origin: str
+
+
+def resolve_thresholds(
+    settings: RunSettings, sources: Sequence[Source], fingerprints: Sequence[str]
+) -> list[Thresholds]:
+    """What the episodes of each source teach under the arm of a run.
+
+    Args:
+        settings: of the run: its arm, and the numbers that sources share.
+        sources: of the mixture.
+        fingerprints: of the normaliser of each.
+
+    Raises:
+        SettingsError: for a number that the arm needs and nobody gave, or one that nobody reads.
+        DataError: for a source without a role, or an annotation under another normaliser.
+    """
+    own = [_own(settings, *pair) for pair in zip(sources, fingerprints, strict=True)]
+    lowest = _lowest(own)
+    return [
+        _under_arm(settings, source, each, lowest)
+        for source, each in zip(sources, own, strict=True)
+    ]
+
+
+def _own(settings: RunSettings, source: Source, fingerprint: str) -> Thresholds:
+    """The roles and thresholds of a source's episodes; NaN where nobody gave a number."""
+    count, store, said = source.episodes, source.store, source.settings
+    _check_role(source)
+    if said.trust in (Trust.trusted, Trust.rejected):
+        pair = (0.0, np.inf) if said.trust is Trust.trusted else (np.inf, 0.0)
+        low, high = (np.full(count, number) for number in pair)
+        return Thresholds(low, high, np.full(count, said.trust is Trust.trusted), said.trust.value)
+    shared = "tuned"
+    low, high = (_number(getattr(settings.tuned, key), count) for key in KEYS)
+    if store.annotation is not None and None in (said.sigma_min, said.sigma_max):
+        if _reads_numbers(settings):
+            _check_fingerprint(source, fingerprint)
+        low, high = (getattr(store.annotation, key)[:count] for key in KEYS)
+        shared = "annotation"
+    numbers = {key: getattr(said, key) for key in KEYS if getattr(said, key) is not None}
+    low = _number(numbers.get("sigma_min"), count) if "sigma_min" in numbers else low
+    high = _number(numbers.get("sigma_max"), count) if "sigma_max" in numbers else high
+    trusted = (low == 0) & (high == np.inf) & (said.trust is None)
+    origin = " and ".join(dict.fromkeys(["own"] * bool(numbers) + [shared] * (len(numbers) < 2)))
+    return Thresholds(low, high, trusted, origin)
+
+
+def _reads_numbers(settings: RunSettings) -> bool:
+    """Whether any role teaches by thresholds, so that their unit counts."""
+    by_number = (Teaches.above, Teaches.above_or_below, Teaches.below)
+    return settings.arm.suboptimal in by_number or settings.arm.trusted in by_number
+
+
+def _number(number: float | None, count: int) -> Sigma:
+    return np.full(count, np.nan if number is None else number, np.float64)
+
+
+def _under_arm(settings: RunSettings, source: Source, own: Thresholds, lowest: float) -> Thresholds:
+    if source.settings.trust is Trust.rejected:
+        return own
+    arm, word = settings.arm, settings.arm.suboptimal
+    if not own.trusted.all():
+        _check_numbers(settings, source, own)
+    low, high = own.sigma_min, own.sigma_max
+    suboptimal: dict[Teaches, tuple[Sigma | float, Sigma | float]] = {
+        Teaches.everything: (0.0, np.inf),
+        Teaches.nothing: (np.inf, 0.0),
+        Teaches.above: (low, 0.0),
+        Teaches.above_or_below: (low, high),
+    }
+    if arm.trusted is Teaches.below and own.trusted.any() and np.isnan(lowest):
+        raise SettingsError(
+            f"arm '{settings.label}': trusted episodes teach below the lowest sigma_min of the "
+            "suboptimal ones, and there is none. Name a suboptimal source and its sigma_min "
+            "(tuned.sigma_min=...)."
+        )
+    trusted = {
+        Teaches.everything: (0.0, np.inf),
+        Teaches.nothing: (np.inf, 0.0),
+        Teaches.below: (np.inf, lowest),
+    }[arm.trusted]
+    sigma_min, sigma_max = (
+        np.where(own.trusted, of_trusted, of_others)
+        for of_trusted, of_others in zip(trusted, suboptimal[word], strict=True)
+    )
+    return Thresholds(sigma_min, sigma_max, own.trusted, own.origin)
+
+
+def _lowest(own: Sequence[Thresholds]) -> float:
+    """The lowest finite sigma_min of all suboptimal episodes; NaN if there is none."""
+    numbers = np.concatenate([each.sigma_min[~each.trusted] for each in own])
+    finite = numbers[np.isfinite(numbers)]
+    return float(finite.min()) if len(finite) else float("nan")
+
+
+def _check_role(source: Source) -> None:
+    said, store = source.settings, source.store
+    if said.trust is None and store.annotation is None:
+        raise DataError(
+            f"{store.path}: source '{source.name}': the store is not annotated and the settings do "
+            f"not say what it is; nothing is trusted silently. Set sources.{source.name}.trust to "
+            "trusted, suboptimal or rejected, or annotate the store (ambient-policy annotate)."
+        )
+    if said.trust is not Trust.suboptimal and not (said.sigma_min is said.sigma_max is None):
+        role = "null" if said.trust is None else said.trust.value
+        raise SettingsError(
+            f"source '{source.name}': sigma_min and sigma_max are read only with trust = "
+            f"suboptimal, and trust is {role}. Set trust = suboptimal or leave them out."
+        )
+
+
+def _check_fingerprint(source: Source, fingerprint: str) -> None:
+    annotation = source.store.annotation
+    if annotation is not None and annotation.fingerprint != fingerprint:
+        raise DataError(
+            f"{source.store.path}: source '{source.name}': annotated under the normaliser "
+            f"{annotation.fingerprint}, but training uses {fingerprint}; its noise levels mean "
+            "something else there. Train with the normaliser of the annotation, or annotate again "
+            "with this one (ambient-policy annotate)."
+        )
+
+
+def _check_numbers(settings: RunSettings, source: Source, own: Thresholds) -> None:
+    """Refuse an arm that needs a number which nobody gave."""
+    word, suboptimal = settings.arm.suboptimal, ~own.trusted
+    reads = {Teaches.above: KEYS[:1], Teaches.above_or_below: KEYS}.get(word, ())
+    for key in reads:
+        if np.isnan(getattr(own, key)[suboptimal]).any():
+            raise SettingsError(
+                f"arm '{settings.label}' lets suboptimal episodes teach "
+                f"{word.value.replace('_', ' ')} their thresholds, and nobody says {key} of source "
+                f"'{source.name}'. Give it for all sources (tuned.{key}=0.3, or tuned.{key}="
+                f"{{step: 20}}), for this one (sources.{source.name}.{key}=...), or annotate its "
+                "store (ambient-policy annotate). arm=cotrain uses every episode at every level."
+            )
