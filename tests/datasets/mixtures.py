@@ -32,4 +32,4 @@ def join_sources(
         arm=ArmSettings(**(LOCALITY if arm is None else arm)),
         **settings,
     )
-    return join(sources, run, [fingerprint] * len(sources))
+    return Mixture.join(sources, run, [fingerprint] * len(sources))

@@ -11,7 +11,7 @@ from ambient_datasets.mixture import Mixture
 from ambient_datasets.store import Annotation, Store, annotate_store, open_store
 from ambient_policy.errors import DataError, SettingsError
 from ambient_policy.settings import Trust
-from tests.datasets.mixtures import make_source
+from tests.datasets.mixtures import join_sources, make_source
 
 MakeStore = Callable[..., Store]
 
@@ -104,10 +104,12 @@ def test_an_empty_store_is_no_source(make_store: MakeStore) -> None:
 def mix(make_store: MakeStore, weights: Any = (None, None), **changes: Any) -> Mixture:
     """Episodes of 3 and 5 steps from one store, and of 4 and 6 from the other."""
     one, two = make_store("one"), make_store("two", (4, 6), source="rrt", **changes)
-    return join(
+    return join_sources(
         [
-            make_source("gcs", one, trust=Trust.trusted, weight=weights[0], max_episodes=2),
-            make_source("rrt", two, trust=Trust.rejected, weight=weights[1]),
+            make_source(
+                "gcs", one, trust=Trust.trusted, sampling_weight=weights[0], max_episodes=2
+            ),
+            make_source("rrt", two, trust=Trust.rejected, sampling_weight=weights[1]),
         ]
     )
 
@@ -155,12 +157,12 @@ def test_weights_that_are_all_zero(make_store: MakeStore) -> None:
 
 def test_no_sources_and_the_same_name_twice(make_store: MakeStore) -> None:
     with pytest.raises(SettingsError, match="needs at least one source"):
-        join([])
+        join_sources([])
     source = make_source("a", make_store("a"), trust=Trust.trusted)
     with pytest.raises(
         SettingsError, match="different names, but a is given more than once in a, a"
     ):
-        join([source, source])
+        join_sources([source, source])
 
 
 @pytest.mark.parametrize(

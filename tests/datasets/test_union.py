@@ -28,7 +28,7 @@ from ambient_policy.settings import (
     StatisticsOf,
     Trust,
 )
-from tests.datasets.mixtures import make_source
+from tests.datasets.mixtures import join_sources, make_source
 from tests.datasets.stores import write_store
 
 HORIZONS = Horizons(obs=2, pred=4, act=2)
@@ -70,7 +70,7 @@ def mix(stores: Mapping[str, Store]) -> Mixture:
         make_source(name, store, trust=Trust.suboptimal, sigma_min=0.3, sigma_max=0.0)
         for name, store in stores.items()
     ]
-    return join(sources, dimensions=Dimensions.union)
+    return join_sources(sources, dimensions=Dimensions.union)
 
 
 def gather(mixture: Mixture, name: str) -> Batch:

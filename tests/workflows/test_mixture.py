@@ -68,8 +68,8 @@ def test_a_list_trains(make_store: MakeStore, tmp_path: Path) -> None:
     make_store("bad")
     entries = (
         f"{{path: {tmp_path}/good.zarr, sampling_weight: 1, trust: trusted}}",
-        f"{{path: {tmp_path}/bad.zarr, sampling_weight: 4, trust: suboptimal, sigma_min: {{step: 3}}, "
-        "sigma_max: 0, name: noisy}",
+        f"{{path: {tmp_path}/bad.zarr, sampling_weight: 4, trust: suboptimal, "
+        "sigma_min: {step: 3}, sigma_max: 0, name: noisy}",
     )
     perform("train", [*COMMON, *TINY, f"root={tmp_path}/runs", f"mixture=[{', '.join(entries)}]"])
     stored = json.loads((tmp_path / "runs/as_is/seed-0/settings.json").read_text())

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
+from ambient_datasets.conversion.transfer import join
+from ambient_policy.jobs import JobSettings
 
 from ambient_datasets.conversion import shards, transfer
 from ambient_datasets.conversion.convert import convert
@@ -290,7 +292,7 @@ def test_the_memory_of_a_join_does_not_grow_with_the_part(
     monkeypatch.setattr(transfer, "COPIED", 2**21)
     store, part = make_pair(tmp_path, rows, width, side)
     tracemalloc.start()
-    join_sources(store, part, 0)
+    join(store, part, 0)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < max(rows * width * 4, rows * side**2 * 3) * 3 / 4
@@ -435,7 +437,6 @@ KILLED = """
 import sys
 from pathlib import Path
 from tests.datasets.conversion.test_shards import run
-from tests.datasets.mixtures import join_sources
 if __name__ == "__main__":
     run(Path(sys.argv[1]), "killed", workers=2)
 """
