@@ -17,14 +17,13 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
-from ambient_datasets.conversion.transfer import join
-from ambient_policy.jobs import JobSettings
 
 from ambient_datasets.conversion import shards, transfer
 from ambient_datasets.conversion.convert import convert
 from ambient_datasets.conversion.parts import parts_folder
 from ambient_datasets.conversion.recipe import Recipe
 from ambient_datasets.conversion.shards import Origin, fill_in_parts
+from ambient_datasets.conversion.transfer import join
 from ambient_datasets.store import (
     Appender,
     Attributes,
