@@ -1,5 +1,5 @@
-"""Rolling a policy out, measuring what it did, and saying with intervals which arm was better.
+"""Evaluation: roll a policy out, measure what it does, compare arms with intervals.
 
-``worlds`` builds them, ``rollout`` drives them, ``metrics`` and ``records`` measure and keep,
-``statistics`` and ``comparison`` compare, ``report`` shows, ``video`` films.
+``worlds`` builds the worlds, ``rollout`` drives them, ``metrics`` and ``records`` measure and
+store, ``statistics`` and ``comparison`` compare, ``report`` shows, ``video`` films.
 """

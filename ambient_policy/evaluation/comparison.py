@@ -1,4 +1,4 @@
-"""Arms by training seeds on the same starts, made into the rows of one table."""
+"""The table of arms: a row for each arm, from its trainings on the same starts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -66,21 +66,25 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """All arms in the order given, the baseline they are compared with, and how to read it."""
+    """The rows of all arms in their order, the baseline of their differences, and notes."""
 
     rows: tuple[Row, ...]
     baseline: str | None
     notes: tuple[str, ...]
 
     def row(self, arm: str) -> Row:
-        """The row of an arm."""
+        """Return the row of an arm.
+
+        Raises:
+            SettingsError: for a name that is no arm.
+        """
         for row in self.rows:
             if row.arm == arm:
                 return row
         raise unknown("arm", arm, [row.arm for row in self.rows])
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values: rows, baseline and notes."""
+        """Return rows, baseline and notes as plain values."""
         return asdict(self)
 
 
@@ -91,16 +95,17 @@ def compare(
     extra: Sequence[str] = (),
     seed: int = 0,
 ) -> Table:
-    """The table of all arms.
+    """Compare all arms in one table.
 
     Args:
         arms: name -> training seed -> episodes; every training on the same starts.
-        baseline: the arm the others are compared with, None for no comparison.
-        extra: keys of the world's own numbers to show, e.g. "coverage".
-        seed: of the bootstrap.
+        baseline: the arm that the others differ from, None for no differences.
+        extra: keys of the world's own numbers for the table, e.g. "coverage".
+        seed: seed of the bootstrap.
 
     Raises:
-        SettingsError: for a baseline that is no arm. DataError: when starts differ.
+        SettingsError: for a baseline that is no arm.
+        DataError: if starts differ between trainings.
     """
     if baseline is not None and baseline not in arms:
         raise unknown("baseline", baseline, arms)
@@ -172,7 +177,7 @@ def _difference(arm: Episodes, baseline: Episodes, starts: Sequence[int], seed: 
 def _values(
     episodes: Episodes, starts: Sequence[int], key: str, successes: bool
 ) -> NDArray[np.float64]:
-    """(S,E) numbers of each training at each start; NaN for failures when only successes count."""
+    """Return numbers (S,E) of each training at each start; NaN for failures if successes count."""
     table = np.full((len(episodes), len(starts)), np.nan)
     column = {start: i for i, start in enumerate(starts)}
     for row, run in zip(table, episodes.values(), strict=True):
@@ -187,7 +192,7 @@ def _value(episode: EpisodeRecord, key: str) -> float:
 
 
 def _common_starts(arms: Mapping[str, Episodes]) -> list[int]:
-    """The episode seeds every training of every arm was run on, sorted."""
+    """Return the episode seeds that all trainings of all arms share, sorted."""
     runs = {
         f"arm '{name}', training seed {seed}": sorted(episode.seed for episode in run)
         for name, episodes in arms.items()

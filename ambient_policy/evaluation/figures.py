@@ -1,4 +1,4 @@
-"""The figures of the page, each as (description, data URI), drawn without any global state."""
+"""The figures of the page as (description, data URI); nothing here changes global state."""
 
 import base64
 import io
@@ -32,12 +32,12 @@ Figures = tuple[tuple[str, str], ...]
 
 
 def arm_colours(page: Page) -> dict[str, str]:
-    """Arm -> its colour in every figure of the page."""
+    """Return the colour of each arm, the same in every figure of the page."""
     return {arm.name: ARMS[i % len(ARMS)] for i, arm in enumerate(page.arms)}
 
 
 def success_against_jerk(page: Page, table: Table) -> Figures:
-    """One point per arm with both intervals; jerk over successes (over all when none succeeded)."""
+    """Draw a point per arm with both intervals; jerk of successes, or of all if none succeeds."""
     figure = _figure(7.2, 4.6)
     axes = figure.add_subplot()
     drawn = 0
@@ -65,7 +65,7 @@ def success_against_jerk(page: Page, table: Table) -> Figures:
     )
     axes.margins(x=0.2)
     axes.grid(alpha=0.25)
-    return _shown("Success rate against mean squared jerk for each arm", figure) if drawn else ()
+    return _encode("Success rate against mean squared jerk for each arm", figure) if drawn else ()
 
 
 def _interval_bars(axes: Axes, x: Any, y: Any, colour: str) -> None:
@@ -84,7 +84,7 @@ def _interval_bars(axes: Axes, x: Any, y: Any, colour: str) -> None:
 
 
 def executed_paths(page: Page) -> Figures:
-    """One panel per arm: what it did at the same starts."""
+    """Draw the paths of each arm at the same starts, one panel per arm."""
     arms = [arm for arm in page.arms if any(arm.paths.values())]
     if not arms:
         return ()
@@ -97,7 +97,7 @@ def executed_paths(page: Page) -> Figures:
         if page.arena is not None:
             axes.set(xlim=page.arena[::2], ylim=page.arena[1::2])
     _path_legend(figure, page)
-    return _shown("Executed paths of each arm in the world", figure, png=True)
+    return _encode("Executed paths of each arm in the world", figure, png=True)
 
 
 def _draw_paths(axes: Axes, page: Page, arm: ArmResult) -> None:
@@ -131,12 +131,12 @@ def _path_legend(figure: Figure, page: Page) -> None:
 
 
 def denoising(page: Page) -> Figures:
-    """For each arm that has one: a chunk at every level."""
+    """Draw one chunk at every level, for each arm that has one."""
     return tuple(
-        shown
+        figure
         for arm in page.arms
         if arm.denoising is not None
-        for shown in _denoising_of(page, arm, arm.denoising)
+        for figure in _denoising_of(page, arm, arm.denoising)
     )
 
 
@@ -153,17 +153,17 @@ def _denoising_of(page: Page, arm: ArmResult, chunk: Denoising) -> Figures:
         axes.set_title(f"σ = {sigma:.3g}", fontsize=10)
         _label_positions(axes, page)
         _view(axes, page, points, chunk.chunks[-1])
-    return _shown(f"Denoising of one chunk of arm {arm.name}, level by level", figure, png=True)
+    return _encode(f"Denoising of one chunk of arm {arm.name}, level by level", figure, png=True)
 
 
 def draws(page: Page) -> Figures:
-    """One panel per arm that counted its draws."""
+    """Draw the shares of the sources, one panel per arm with counts of its draws."""
     arms = [(arm, arm.draws) for arm in page.arms if arm.draws is not None]
     if not arms:
         return ()
     figure, panels = _panels(len(arms), columns=2, size=3.3, wide=1.65)
-    for axes, (arm, counted) in zip(panels, arms, strict=True):
-        _draw_shares(axes, arm.thresholds, arm.solver_levels, counted)
+    for axes, (arm, counts) in zip(panels, arms, strict=True):
+        _draw_shares(axes, arm.thresholds, arm.solver_levels, counts)
         axes.set(
             title=arm.name,
             xlabel="noise level σ [normalised action], log",
@@ -171,18 +171,18 @@ def draws(page: Page) -> Figures:
             xscale="log",
             ylim=(0, 108),
         )
-    return _shown("Share of each source among the draws at each noise level", figure)
+    return _encode("Share of each source among the draws at each noise level", figure)
 
 
 def probabilities(
     chances: Draws, thresholds: Mapping[str, tuple[float, float]], visited: Sequence[float]
 ) -> Figure:
-    """P(source | sigma) as stacked bands, the levels that a solver visits above them.
+    """Draw P(source | sigma) as stacked bands, and above them the levels of a solver.
 
     Args:
-        chances: with probabilities in the place of counts.
+        chances: probabilities in the place of counts.
         thresholds: source -> (sigma_min, sigma_max) [normalised action].
-        visited: levels [normalised action].
+        visited: levels of the solver [normalised action].
     """
     figure = _figure(8.6, 5.2)
     axes = figure.add_subplot()
@@ -201,26 +201,26 @@ def _draw_shares(
     axes: Axes,
     thresholds: Mapping[str, tuple[float, float]],
     solver_levels: Sequence[float],
-    counted: Draws,
+    draws: Draws,
 ) -> None:
-    """Stacked bands, one step per level; unvisited levels stay white."""
-    order = np.argsort(counted.sigma)
-    counts = np.asarray(counted.counts, np.float64)[order]
+    """Draw stacked bands, one step per level; a level without draws stays white."""
+    order = np.argsort(draws.sigma)
+    counts = np.asarray(draws.counts, np.float64)[order]
     total = counts.sum(axis=1, keepdims=True)
     shares = np.divide(100 * counts, total, out=np.zeros_like(counts), where=total > 0)
-    edges = _edges(np.asarray(counted.sigma, np.float64)[order])
+    edges = _edges(np.asarray(draws.sigma, np.float64)[order])
     below = np.zeros(len(counts))
-    for i, source in enumerate(counted.sources):
+    for i, source in enumerate(draws.sources):
         above = below + shares[:, i]
         axes.stairs(above, edges, baseline=below, fill=True, color=_source(i), label=source)
         below = above
-        if len(counted.sources) <= MARKED:
+        if len(draws.sources) <= MARKED:
             _draw_thresholds(axes, source, thresholds.get(source))
     visited = [level for level in solver_levels if level > 0]
     if visited:
         height = [103.5] * len(visited)
         axes.plot(visited, height, "v", color="#333", markersize=5, label="solver levels")
-    columns = 2 if len(counted.sources) <= MARKED else 4
+    columns = 2 if len(draws.sources) <= MARKED else 4
     axes.legend(
         loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize=8, ncols=columns, frameon=False
     )
@@ -239,7 +239,7 @@ def _source(i: int) -> str:
 
 
 def _edges(levels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Bounds (L+1,) between levels (L,), half way on the logarithmic axis."""
+    """Return bounds (L+1,) around levels (L,), half way on the logarithmic axis."""
     if len(levels) == 1:
         return np.array([levels[0] / 1.5, levels[0] * 1.5])
     logs = np.log(levels)
@@ -249,7 +249,7 @@ def _edges(levels: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def training_curves(page: Page) -> Figures:
-    """Loss against step, all arms and training seeds in one panel."""
+    """Draw loss against step, all arms and training seeds in one panel."""
     figure = _figure(8, 4)
     axes = figure.add_subplot()
     for arm in page.arms:
@@ -268,7 +268,7 @@ def training_curves(page: Page) -> Figures:
         yscale="log",
     )
     axes.grid(alpha=0.25)
-    return _shown("Training loss against step for each arm", figure)
+    return _encode("Training loss against step for each arm", figure)
 
 
 def _draw_losses(axes: Axes, rows: Sequence[Any], colour: str) -> None:
@@ -296,7 +296,7 @@ def _label_positions(axes: Axes, page: Page) -> None:
 
 
 def _view(axes: Axes, page: Page, points: Any, plan: Any) -> None:
-    """A square around the arena (or the plan, (Tp,2)), wide enough for all points (Tp,2)."""
+    """Show a square around the arena, or the plan (Tp,2), that holds all points (Tp,2)."""
     corners = plan if page.arena is None else np.reshape(page.arena, (2, 2))
     middle = (corners.max(axis=0) + corners.min(axis=0)) / 2
     reach = max(float(np.ptp(corners, axis=0).max()) / 2, 1e-9)
@@ -318,12 +318,12 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _shown(description: str, figure: Figure, png: bool = False) -> Figures:
-    """The figure inside the page: SVG, or PNG where thousands of points would make it heavy."""
+def _encode(description: str, figure: Figure, png: bool = False) -> Figures:
+    """Encode a figure for the page: SVG, or PNG if thousands of points make an SVG heavy."""
     kind, mime = ("png", "image/png") if png else ("svg", "image/svg+xml")
-    stored = io.BytesIO()
+    buffer = io.BytesIO()
     still = {"Software": None} if png else {"Date": None, "Creator": None}
     with matplotlib.rc_context({"svg.hashsalt": "ambient_policy"}):
-        figure.savefig(stored, format=kind, dpi=144, metadata=still)
-    data = base64.b64encode(stored.getvalue()).decode()
+        figure.savefig(buffer, format=kind, dpi=144, metadata=still)
+    data = base64.b64encode(buffer.getvalue()).decode()
     return ((description, f"data:{mime};base64,{data}"),)

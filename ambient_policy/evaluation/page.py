@@ -1,4 +1,4 @@
-"""What a report is told: plain values, no store, no policy, no world."""
+"""The values that a report shows: plain ones, without store, policy or world."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,10 +15,12 @@ Box = tuple[float, float, float, float]  # x_low, y_low, x_high, y_high [m]
 
 @dataclass(frozen=True)
 class Draws:
-    """How often each source was drawn at each level, or how likely it is to be.
+    """The counts of the draws of each source at each level, or their probabilities.
 
     Attributes:
-        sigma: (L,) noise levels [normalised action]. sources: their S names. counts: (L,S).
+        sigma: (L,) noise levels [normalised action].
+        sources: (S,) names of the sources.
+        counts: (L,S) counts or probabilities.
     """
 
     sigma: Floats
@@ -31,16 +33,17 @@ Span = tuple[float, float, float]  # lowest, median and highest
 
 @dataclass(frozen=True)
 class Contribution:
-    """What one source of a mixture contributes, or several taken together.
+    """The contribution of one source of a mixture, or of several sources together.
 
     Attributes:
-        name: of the source.
-        trust: what it is taken for.
-        episodes: those that teach. held_out: those kept for validation.
-        windows: one for each control step that teaches.
-        hours: that these last, at the mixture's rate.
-        probability: of being drawn before anyone asks which noise levels it may teach.
-        share: of all draws of the training, noise levels and thresholds considered.
+        name: name of the source.
+        trust: its role.
+        episodes: number of episodes that teach.
+        held_out: number of episodes for validation.
+        windows: number of windows that teach, one for each control step.
+        hours: duration of these windows at the mixture's rate [h].
+        probability: probability of a draw before the noise level decides who may teach.
+        share: share of all draws of the training, after noise levels and thresholds.
         sigma_min, sigma_max: over its episodes that teach, each counted once [normalised action].
     """
 
@@ -58,12 +61,12 @@ class Contribution:
 
 @dataclass(frozen=True)
 class Denoising:
-    """One chunk from noise to plan: what the denoiser answers at each level.
+    """One chunk from noise to plan: the denoiser's answer at each level.
 
     Attributes:
         sigma: (K+1,) noise levels [normalised action], falling; the last may be 0.
         chunks: (K+1,Tp,2) positions in the world [m].
-        start, goal: positions (2,) [m] of the robot and its goal when it planned.
+        start, goal: positions (2,) [m] of the robot and its goal at the time of planning.
     """
 
     sigma: Floats
@@ -74,17 +77,17 @@ class Denoising:
 
 @dataclass(frozen=True)
 class ArmResult:
-    """One arm: what it was told, how it trained, what it did. Empty parts leave sections out.
+    """One arm: its data, its trainings and its episodes. The page leaves empty parts out.
 
     Attributes:
-        name: of the arm.
+        name: name of the arm.
         episodes: training seed -> episodes.
         paths: training seed -> episode seed -> (T+1,2) executed path [m].
         training: training seed -> rows of the log with "step" and "loss".
-        contributions: what each source of its mixture contributes.
-        draws: how often each source was drawn at each level.
+        contributions: contribution of each source of its mixture.
+        draws: counts of the draws of each source at each level.
         thresholds: source -> (sigma_min, sigma_max) [normalised action].
-        solver_levels: levels the solver visits [normalised action].
+        solver_levels: levels of the solver [normalised action].
         denoising: one chunk, level by level.
         settings: training seed -> the exact settings of that training.
     """
@@ -106,16 +109,18 @@ class Page:
     """A whole comparison.
 
     Attributes:
-        title: of the page.
-        summary: what this run can and cannot show, in plain words.
+        title: title of the page.
+        summary: what this comparison can and cannot show, in plain words.
         arms: in the order of the table.
         baseline: the arm the others are compared with, or None.
-        walls: boxes [m] drawn under the paths. arena: the box all views show, or None.
+        walls: boxes [m] under the paths.
+        arena: the box that all views show, or None.
         length_unit: unit of positions.
-        paths_shown: executed paths drawn per arm, at most (of its first training seed).
-        extra: keys of the world's own numbers to show in the table, e.g. "coverage".
-        settings: the exact settings, as text. commands: the exact commands, one each.
-        seed: of the bootstrap.
+        paths_shown: most executed paths to draw per arm (of its first training seed).
+        extra: keys of the world's own numbers for the table, e.g. "coverage".
+        settings: the exact settings, as text.
+        commands: the exact commands, one string each.
+        seed: seed of the bootstrap.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""One JSON line per episode, and beside it the motion it was measured on, keyed by seed."""
+"""The records of episodes, one JSON line each, and their motions, keyed by seed."""
 
 import json
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ Floats = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class EpisodeRecord:
-    """What is kept of an episode; a number that is not defined is NaN here and null in JSON.
+    """The record of an episode; a number that is not defined is NaN here and null in JSON.
 
     Attributes:
         seed: the episode's seed; equal seeds are equal starts in every arm.
@@ -65,12 +65,12 @@ class EpisodeRecord:
 
 @dataclass(frozen=True)
 class Motion:
-    """What an episode did, for figures and videos.
+    """The motion of an episode, for figures and videos.
 
     Attributes:
         path: (T+1,D) executed positions [m].
         observations: (T+1,O). actions: (T,A).
-        states: (T+1,S) physics states, None when the world tells none.
+        states: (T+1,S) physics states, None if the world reports none.
     """
 
     path: Floats
@@ -82,12 +82,12 @@ class Motion:
 def measure(
     trajectory: Trajectory, *, dt: float, path_dims: Sequence[int], act: int
 ) -> EpisodeRecord:
-    """The record of an episode.
+    """Measure an episode.
 
     Args:
-        trajectory: from ``rollout``.
+        trajectory: the episode, from ``rollout``.
         dt: control period [s].
-        path_dims: which observation dimensions are the executed position [m].
+        path_dims: the observation dimensions that are the executed position [m].
         act: Ta, control steps between two plans.
     """
     path = executed_path(trajectory, path_dims)

@@ -1,4 +1,4 @@
-"""The table for terminal, Markdown and JSON, and one self-contained page."""
+"""The report of a comparison: its table in three formats, and one self-contained page."""
 
 import base64
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from ambient_policy.files import replace_file, to_json, write_text
 
 @dataclass(frozen=True)
 class Section:
-    """A heading of the page, a caption, tables under a name, figures as (description, data URI)."""
+    """A section of the page: tables have a name, figures are (description, data URI)."""
 
     title: str
     caption: str
@@ -33,7 +33,8 @@ def write_report(page: Page, folder: Path, console: Console | None = None) -> Ta
     Every file is written whole or not at all; equal pages give equal files.
 
     Raises:
-        SettingsError: for a baseline that is no arm. DataError: when starts differ between arms.
+        SettingsError: for a baseline that is no arm.
+        DataError: if starts differ between arms.
     """
     table = compare(
         {arm.name: arm.episodes for arm in page.arms},
@@ -41,7 +42,7 @@ def write_report(page: Page, folder: Path, console: Console | None = None) -> Ta
         extra=page.extra,
         seed=page.seed,
     )
-    tables.print_table(table, page.length_unit, console)
+    tables.print_comparison(table, page.length_unit, console)
     write_text(folder / "table.md", tables.to_markdown(table, page.length_unit))
     write_text(folder / "table.json", to_json(table_record(page, table), indent=1) + "\n")
     write_text(folder / "report.html", to_html(page, table))
@@ -50,7 +51,7 @@ def write_report(page: Page, folder: Path, console: Console | None = None) -> Ta
 
 
 def write_figures(page: Page, table: Table, folder: Path) -> None:
-    """The page's figures as files of their own, named by section."""
+    """Write the page's figures as files of their own, named by section."""
     folder.mkdir(parents=True, exist_ok=True)
     for section in sections(page, table):
         name = section.title.lower().replace(" ", "-")
@@ -62,7 +63,7 @@ def write_figures(page: Page, table: Table, folder: Path) -> None:
 
 
 def table_record(page: Page, table: Table) -> dict[str, Any]:
-    """The table, and one record per arm and training seed under "runs"."""
+    """Return the table, and one record per arm and training seed under "runs"."""
     return {
         "title": page.title,
         "summary": page.summary,
@@ -96,7 +97,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def to_html(page: Page, table: Table) -> str:
-    """The page as one HTML text: nothing in it is loaded from elsewhere."""
+    """Return the page as one HTML text that loads nothing from elsewhere."""
     text = files("ambient_policy.evaluation").joinpath("report.html.j2").read_text("utf-8")
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
@@ -119,8 +120,8 @@ def to_html(page: Page, table: Table) -> str:
 
 
 def sections(page: Page, table: Table) -> list[Section]:
-    """The parts of the page that have something to show."""
-    drawn = [
+    """Return the sections of the page that have a figure or a table."""
+    possible = [
         Section(
             "Success against jerk",
             "Up and to the left is better. Bars are 95 % intervals.",
@@ -165,7 +166,7 @@ def sections(page: Page, table: Table) -> list[Section]:
             figures.training_curves(page),
         ),
     ]
-    return [section for section in drawn if section.figures or section.grids]
+    return [section for section in possible if section.figures or section.grids]
 
 
 def _seeds(page: Page) -> list[str]:

@@ -1,6 +1,6 @@
-"""Intervals that respect how the numbers came about: starts shared by all arms, few trainings.
+"""Intervals that respect the experiment: all arms share their starts, and trainings are few.
 
-Every arm is run on the same starts (episode seeds), once per training seed: a table (S,E) of
+Every arm runs on the same starts (episode seeds), once per training seed: a table (S,E) of
 S trainings by E starts, crossed. A resample draws trainings with replacement and, independently,
 starts with replacement; the drawn starts are the same for every training and every arm (the
 "pigeonhole" bootstrap of Owen 2007 for crossed tables). Pooling S*E episodes as if independent
@@ -49,9 +49,9 @@ def wilson(successes: int, trials: int, confidence: float = 0.95) -> Interval:
 def bootstrap_mean(
     values: Floats, *, seed: int, resamples: int = RESAMPLES, confidence: float = 0.95
 ) -> Interval:
-    """Mean of a table (S,E) of trainings by starts, or (E,) of one training, with percentiles.
+    """Return the mean of a table (S,E) of trainings by starts, or (E,), with percentiles.
 
-    NaN cells (a failure, when only successes count) are left out. With S = 1 only the starts are
+    NaN cells (failures, if only successes count) do not enter. With S = 1 only the starts are
     resampled: the interval is then about *this* training, not about training again.
     """
     table = _table(values)
@@ -71,11 +71,11 @@ def paired_difference(
     resamples: int = RESAMPLES,
     confidence: float = 0.95,
 ) -> Interval:
-    """Arm minus baseline, start by start: tables (S,E) and (S',E) over the same E starts.
+    """Return arm minus baseline, start by start: tables (S,E) and (S',E) over the same E starts.
 
-    At each start the trainings are averaged (NaN cells left out), then arm and baseline are
-    subtracted, then starts are averaged; a start unknown to either is left out. Trainings of the
-    two arms are resampled apart, for they are different runs; starts together, for they are shared.
+    The mean over trainings at each start (without NaN cells) comes first, then the difference of
+    arm and baseline, then the mean over starts; a start unknown to either does not enter. Trainings
+    of the two arms are resampled apart, for they are different runs; starts are resampled together.
     """
     return _paired(arm, baseline, np.subtract, seed, resamples, confidence)
 
@@ -88,12 +88,12 @@ def paired_ratio(
     resamples: int = RESAMPLES,
     confidence: float = 0.95,
 ) -> Interval:
-    """Mean of the arm over mean of the baseline, on the starts both know; otherwise as above."""
+    """Return the arm's mean over the baseline's; otherwise this is ``paired_difference``."""
     return _paired(arm, baseline, _divide, seed, resamples, confidence)
 
 
 def levels_note(trainings: int) -> str:
-    """What the intervals of a comparison with this many trainings per arm are about."""
+    """Explain the intervals of a comparison with this many trainings per arm."""
     if trainings == 1:
         return (
             "One training seed: intervals are over episodes only. They tell how sure we are about "
@@ -128,7 +128,7 @@ def _paired(
 def _compare(
     a: Floats, b: Floats, compare: Any, of_arm: Floats, of_baseline: Floats, starts: Floats
 ) -> Floats:
-    """(R,) comparisons of means over starts, given how often each row was drawn, (R,S) (R,S')."""
+    """Compare means over starts (R,), from the counts of the drawn rows, (R,S) and (R,S')."""
     at_arm, at_baseline = _per_start(a, of_arm), _per_start(b, of_baseline)
     weight = starts * (np.isfinite(at_arm) & np.isfinite(at_baseline))
     total = weight.sum(axis=1)
@@ -139,13 +139,13 @@ def _compare(
 
 
 def _per_start(table: Floats, counts: Floats) -> Floats:
-    """(R,E) mean over the drawn trainings at each start, NaN where none is known."""
+    """Return the mean (R,E) over the drawn trainings at each start, NaN where none is known."""
     known = np.isfinite(table)
     return _divide(counts @ np.where(known, table, 0), counts @ known)
 
 
 def _counts(shape: tuple[int, ...], side: str | None, seed: int, resamples: int) -> Any:
-    """Blocks of (trainings (R,S), starts (R,E)): how often each was drawn; starts ignore side."""
+    """Draw blocks of counts of trainings (R,S) and starts (R,E); the starts ignore the side."""
     trainings, starts = shape
     purpose = "bootstrap trainings" if side is None else f"bootstrap trainings of {side}"
     of_trainings = seeding.generator(seed, purpose)

@@ -1,22 +1,21 @@
-"""A comparison as cells, for the terminal, for Markdown and for the page alike."""
+"""The cells of tables for people: the same ones on the terminal, in Markdown and on the page."""
 
 import math
 from collections.abc import Callable, Sequence
 
-from rich import box
-from rich.console import Console, JustifyMethod
-from rich.table import Table as TerminalTable
+from rich.console import Console
 
 from ambient_policy.evaluation.comparison import Difference, Row, Table
 from ambient_policy.evaluation.page import Contribution, Span
 from ambient_policy.evaluation.statistics import Interval
 from ambient_policy.markdown import markdown_table
+from ambient_policy.terminal import print_table
 
 Grid = tuple[list[str], list[list[str]]]  # header, rows
 
 
 def number(value: float, sign: bool = False) -> str:
-    """Three significant digits, or all before the point; "–" when not defined."""
+    """Write three significant digits, or all before the point; "–" for a number not defined."""
     if not math.isfinite(value):
         return "–"
     digits = 0 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
@@ -24,20 +23,20 @@ def number(value: float, sign: bool = False) -> str:
 
 
 def interval(value: Interval, sign: bool = False) -> str:
-    """Estimate [low, high]."""
+    """Write estimate [low, high]."""
     ends = f" [{number(value.low, sign)}, {number(value.high, sign)}]"
     return number(value.estimate, sign) + (ends if math.isfinite(value.low) else "")
 
 
 def percent(value: Interval, sign: bool = False) -> str:
-    """Estimate [low, high] in percent (or points), one decimal."""
+    """Write estimate [low, high] in percent (or points), one decimal."""
     form = "+.1f" if sign else ".1f"
     ends = f" [{100 * value.low:{form}}, {100 * value.high:{form}}]"
     return f"{100 * value.estimate:{form}}" + (ends if math.isfinite(value.low) else "")
 
 
 def results(table: Table, unit: str = "m") -> Grid:
-    """Success and smoothness of every arm."""
+    """Make the grid of success and smoothness of every arm."""
     jerk, acceleration = f"[({unit}/s³)²]", f"[({unit}/s²)²]"
     columns: dict[str, Callable[[Row], str]] = {
         "arm": lambda row: row.arm,
@@ -59,7 +58,7 @@ def results(table: Table, unit: str = "m") -> Grid:
 
 
 def differences(table: Table, unit: str = "m") -> Grid:
-    """Every other arm against the baseline; no rows without one."""
+    """Make the grid of every other arm against the baseline; no rows without a baseline."""
     jerk = f"[({unit}/s³)²]"
     columns: dict[str, Callable[[Difference], str]] = {
         "success [points]": lambda d: percent(d.success, sign=True),
@@ -77,7 +76,7 @@ def differences(table: Table, unit: str = "m") -> Grid:
 
 
 def contributions(rows: Sequence[Contribution]) -> Grid:
-    """What each source of a mixture contributes, and at the end their sum."""
+    """Make the grid of the contributions of each source, with their sum at the end."""
     columns: dict[str, Callable[[Contribution], str]] = {
         "source": lambda row: row.name,
         "trust": lambda row: row.trust,
@@ -93,12 +92,12 @@ def contributions(rows: Sequence[Contribution]) -> Grid:
     return list(columns), [*lines, _total(rows)]
 
 
-def _episodes(taught: int, held_out: int) -> str:
-    return f"{taught} (+{held_out} held out)" if held_out else str(taught)
+def _episodes(teaching: int, held_out: int) -> str:
+    return f"{teaching} (+{held_out} held out)" if held_out else str(teaching)
 
 
 def span(values: Span) -> str:
-    """The median, and where they differ the lowest and the highest."""
+    """Write the median, and the lowest and the highest if they differ."""
     low, median, high = (_level(value) for value in values)
     return median if low == high else f"{median} [{low}, {high}]"
 
@@ -108,62 +107,43 @@ def _level(sigma: float) -> str:
 
 
 def _total(rows: Sequence[Contribution]) -> list[str]:
-    taught, held_out, windows, hours, weight, share = (
+    teaching, held_out, windows, hours, weight, share = (
         sum(getattr(row, name) for row in rows)
         for name in ("episodes", "held_out", "windows", "hours", "probability", "share")
     )
-    counts = _episodes(taught, held_out), str(windows), number(hours)
+    counts = _episodes(teaching, held_out), str(windows), number(hours)
     return ["all", "", *counts, _hundred(weight), "", "", _hundred(share)]
 
 
 def _hundred(share: float) -> str:
-    """In percent; what sums to 1 but for rounding is 100."""
+    """Write a share in percent; a share of 1 but for rounding is 100."""
     return number(round(100 * share, 6))
 
 
-def print_table(table: Table, unit: str = "m", console: Console | None = None) -> None:
-    """Both grids and the notes, on the terminal."""
+def print_comparison(table: Table, unit: str = "m", console: Console | None = None) -> None:
+    """Print both grids and the notes; each arm is a column, which suits few arms on a terminal."""
     console = console or Console()
     for header, rows in (results(table, unit), differences(table, unit)):
         if rows:
-            console.print(_terminal(header, rows))
+            titles, *lines = zip(header, *rows, strict=True)
+            print_table(console, _lines(titles), [_lines(line) for line in lines])
     for note in table.notes:
         console.print(f"- {note}", style="dim", markup=False)
 
 
 def print_contributions(rows: Sequence[Contribution], console: Console) -> None:
-    """The table of ``contributions`` on the terminal."""
+    """Print the grid of ``contributions``."""
     header, lines = contributions(rows)
-    grid = TerminalTable(box=box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
-    for i, name in enumerate(header):
-        words = (word for cell in (name, *(line[i] for line in lines)) for word in cell.split())
-        side: JustifyMethod = "right" if i > 1 else "left"
-        least = min(24, max(map(len, words)))  # no number and no usual name is broken
-        grid.add_column(_verbatim(name), justify=side, overflow="fold", min_width=least)
-    for line in lines:
-        if line is lines[-1]:
-            grid.add_section()
-        grid.add_row(*(_verbatim(cell) for cell in line))
-    console.print(grid)
+    print_table(console, _lines(header), [_lines(line) for line in lines], total=True)
 
 
-def _terminal(header: list[str], rows: list[list[str]]) -> TerminalTable:
-    """Arms side by side and quantities below each other: four arms fit where ten columns do not."""
-    grid = TerminalTable(show_lines=False)
-    for name in (header[0], *(row[0] for row in rows)):
-        grid.add_column(_verbatim(name))
-    for i, quantity in enumerate(header[1:], start=1):
-        grid.add_row(_verbatim(quantity), *(_verbatim(row[i]) for row in rows))
-    return grid
-
-
-def _verbatim(text: str) -> str:
-    """Not read as markup; intervals and units on a line of their own."""
-    return text.replace(" [", "\n[").replace("[", r"\[")
+def _lines(cells: Sequence[str]) -> list[str]:
+    """Put intervals, units and what is in parentheses on lines of their own."""
+    return [cell.replace(" [", "\n[").replace(" (", "\n(") for cell in cells]
 
 
 def to_markdown(table: Table, unit: str = "m") -> str:
-    """Both grids and the notes."""
+    """Write both grids and the notes in Markdown."""
     grids = [
         markdown_table(header, rows)
         for header, rows in (results(table, unit), differences(table, unit))

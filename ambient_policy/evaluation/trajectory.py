@@ -1,4 +1,4 @@
-"""What an episode was, and how W worlds are recorded while they run side by side."""
+"""The record of an episode, and the recording of W worlds that run side by side."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ class Trajectory:
         seed: the episode's seed: its start.
         observations: (T+1,O), from the reset to the end, in the world's own units.
         actions: (T,A), as executed (clipped to the action space).
-        states: (T+1,S) physics states for later rendering, None when the world tells none.
+        states: (T+1,S) physics states for later rendering, None if the world reports none.
         goal: (G,) from the reset's info, None when the world names none.
         success: whether ``is_success`` was ever true while the episode lasted.
         failure: "" for a success, else the world's own reason ("wall"), "time", "terminated"
@@ -44,10 +44,10 @@ class Trajectory:
 
 
 class Recording:
-    """What W worlds do since their reset; the first len(seeds) count, the others only fill up.
+    """Record what W worlds do from their reset on; only the first len(seeds) worlds count.
 
     Attributes:
-        live: (W,) bool, worlds whose episode still runs.
+        live: (W,) bool, whether the episode of a world still runs.
     """
 
     def __init__(self, seeds: Sequence[int], observations: Floats, infos: dict[str, Any]) -> None:
@@ -68,7 +68,7 @@ class Recording:
         self.fail(self.live & ~np.isfinite(observations).all(axis=1), "diverged")
 
     def planned(self, seconds: float) -> None:
-        """Every live world took an equal share of one planning call [s]."""
+        """Give every live world an equal share of one planning call [s]."""
         for world in np.flatnonzero(self.live):
             self._seconds[world].append(seconds / int(self.live.sum()))
 
@@ -88,28 +88,28 @@ class Recording:
         truncated: NDArray[np.bool_],
         infos: dict[str, Any],
     ) -> None:
-        """One control step of all worlds: actions (W,A) led to observations (W,O)."""
+        """Add one control step of all worlds: actions (W,A) led to observations (W,O)."""
         self._actions.append(actions.copy())
         self._observations.append(observations.copy())
         self._rewards.append(np.asarray(rewards, np.float64))
         self._states.append(_array(infos, "state"))
         self._steps += self.live
         self._note_numbers(infos)
-        self._success |= self.live & _told(infos, "is_success", len(observations)).astype(bool)
+        self._success |= self.live & _column(infos, "is_success", len(observations)).astype(bool)
         self.fail(self.live & ~np.isfinite(observations).all(axis=1), "diverged")
-        self._end(terminated, truncated, _told(infos, "failure", len(observations)))
+        self._end(terminated, truncated, _column(infos, "failure", len(observations)))
 
     def _end(
-        self, terminated: NDArray[np.bool_], truncated: NDArray[np.bool_], told: NDArray[Any]
+        self, terminated: NDArray[np.bool_], truncated: NDArray[np.bool_], reasons: NDArray[Any]
     ) -> None:
         ended = self.live & (terminated | truncated)
         self.live &= ~ended
         for world in np.flatnonzero(ended & ~self._success):
-            silent = "terminated" if terminated[world] else "time"
-            self._failure[world] = str(told[world] or silent)
+            default = "terminated" if terminated[world] else "time"
+            self._failure[world] = str(reasons[world] or default)
 
     def stop(self) -> None:
-        """Time is up for every world that still runs."""
+        """End every episode that still runs: its time is up."""
         running = self.live.copy()
         self.live[:] = False
         for world in np.flatnonzero(running & ~self._success):
@@ -127,18 +127,18 @@ class Recording:
             best[rows] = np.fmax(best[rows], values[rows])
 
     def trajectories(self) -> list[Trajectory]:
-        """The episodes in the order of their seeds, each as long as it lasted."""
+        """Return the episodes in the order of their seeds, each cut at its end."""
         observations = np.stack(self._observations)
         actions = np.stack(self._actions) if self._actions else np.zeros((0, *self.live.shape, 0))
         rewards = np.stack(self._rewards) if self._rewards else np.zeros((0, *self.live.shape))
-        states = [state for state in self._states if state is not None]
-        told = np.stack(states) if states and len(states) == len(self._states) else None
+        known = [state for state in self._states if state is not None]
+        states = np.stack(known) if known and len(known) == len(self._states) else None
         return [
             Trajectory(
                 seed=seed,
                 observations=observations[: end + 1, i].copy(),
                 actions=actions[:end, i].copy(),
-                states=None if told is None else told[: end + 1, i].copy(),
+                states=None if states is None else states[: end + 1, i].copy(),
                 goal=None if self._goals is None else self._goals[i].copy(),
                 success=bool(self._success[i]),
                 failure=self._failure[i],
@@ -152,14 +152,14 @@ class Recording:
 
 
 def _array(infos: dict[str, Any], key: str) -> Floats | None:
-    """(W,D) numbers of the infos, None when they are missing or not numbers of one shape."""
+    """Return numbers (W,D) of the infos, None if they are missing or not of one shape."""
     value = infos.get(key)
     numeric = isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype.kind in "fiu"
     return value.astype(np.float64) if numeric and value is not None else None
 
 
-def _told(infos: dict[str, Any], key: str, worlds: int) -> NDArray[Any]:
-    """(W,) values of the infos, None where a world told none."""
+def _column(infos: dict[str, Any], key: str, worlds: int) -> NDArray[Any]:
+    """Return values (W,) of the infos, None for a world that reports none."""
     values = np.full(worlds, None, dtype=object)
     rows = np.broadcast_to(np.asarray(infos.get(f"_{key}", key in infos), bool), (worlds,))
     if rows.any():

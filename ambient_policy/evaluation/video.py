@@ -1,4 +1,4 @@
-"""Frames to mp4 or gif, and an episode's states to frames."""
+"""Videos: frames to mp4 or gif."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ def write_video(frames: Sequence[Frame], path: Path, fps: float) -> None:
 
     Args:
         frames: all of one size; odd sizes lose their last row or column in an mp4.
-        path: its suffix decides.
+        path: the file; its suffix decides the format.
         fps: frames per second [Hz]; the control rate shows the episode in real time.
 
     Raises:

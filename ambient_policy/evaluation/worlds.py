@@ -1,7 +1,7 @@
 """Many worlds of one Gymnasium id as one vector environment in which ended worlds hold still.
 
-What a world shows is a Box, the state part alone, or a Dict; the parts of a Dict that a policy sees
-are picked out and named as the policy names them.
+A world shows a Box, which is the state part alone, or a Dict, of which ``NamedParts`` takes the
+policy's parts and gives them the policy's names.
 """
 
 import copy
@@ -27,9 +27,9 @@ ONLY_STATE: Mapping[str, str] = {STATE: STATE}
 
 
 class HoldAfterEnd(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """After its end the world holds: the last observation, reward 0, not ended, nothing touched.
+    """Hold a world still after its end: the last observation, reward 0, not ended, nothing moves.
 
-    An observation that is not finite is an end too: what has diverged is not driven further.
+    An observation that is not finite is an end too: a diverged world goes no further.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
@@ -39,12 +39,12 @@ class HoldAfterEnd(gymnasium.Wrapper[Any, Any, Any, Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Start anew; the world moves again."""
+        """Start a new episode; the world moves again."""
         self._held = None
         return self.env.reset(seed=seed, options=options)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """One control step, or none when the world has ended."""
+        """Take one control step, or none if the world has ended."""
         if self._held is not None:
             return self._held, 0.0, False, False, {}
         observation, reward, terminated, truncated, info = self.env.step(action)
@@ -59,7 +59,7 @@ def _is_finite(observation: Any) -> bool:
 
 
 class HeldWorlds(SyncVectorEnv):
-    """Single worlds stepped in turn, each in ``HoldAfterEnd``, never reset by themselves."""
+    """Step single worlds in turn; each is in ``HoldAfterEnd`` and never resets by itself."""
 
     def __init__(self, env_id: str, num_envs: int, **kwargs: Any) -> None:
         def build() -> gymnasium.Env[Any, Any]:
@@ -70,13 +70,13 @@ class HeldWorlds(SyncVectorEnv):
     def step(
         self, actions: Any
     ) -> tuple[Any, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
-        """One control step of all worlds; Gymnasium's own would refuse once one has ended."""
+        """Take one control step of all worlds; Gymnasium's own refuses after the first end."""
         self._autoreset_envs[:] = False
         return super().step(actions)
 
 
 class NamedParts(VectorObservationWrapper):
-    """Worlds with a Dict space, showing some of its parts under the policy's names.
+    """Show some parts of worlds with a Dict space under the policy's names.
 
     Args:
         worlds: the worlds.
@@ -91,23 +91,23 @@ class NamedParts(VectorObservationWrapper):
         self.observation_space = batch_space(self.single_observation_space, worlds.num_envs)
 
     def observations(self, observations: Any) -> dict[str, NDArray[Any]]:
-        """The parts (W,...)."""
+        """Return the parts (W,...)."""
         return {name: observations[key] for name, key in self._parts.items()}
 
 
 def make_worlds(
     env_id: str, num_envs: int, parts: Mapping[str, str] = ONLY_STATE, **kwargs: Any
 ) -> Worlds:
-    """``num_envs`` worlds of a registered id: its own batched twin, or single worlds in turn.
+    """Make ``num_envs`` worlds of a registered id: its batched twin, or single worlds in turn.
 
-    The twin is taken when the id has a ``vector_entry_point`` whose autoreset is disabled.
+    The twin is the id's ``vector_entry_point``, if its autoreset is disabled.
 
     Args:
         env_id: a Gymnasium id, or "package:id" to import the package that registers it.
         num_envs: W, worlds stepped together.
-        parts: what is seen of a Dict observation, by the key it has there: "state" (O,) and
+        parts: the policy's parts of a Dict observation, by their keys there: "state" (O,) and
             pictures (H,W,3) uint8. A Box observation is the state itself.
-        kwargs: handed to the environment.
+        kwargs: arguments of the environment.
 
     Raises:
         SettingsError: for an id that is not registered, or spaces no policy here can drive.
@@ -126,9 +126,9 @@ def make_worlds(
 
 
 def find_spec(env_id: str) -> EnvSpec:
-    """What is registered under the id, after importing the package that registers it.
+    """Find the specification of an id, after the import of the package that registers it.
 
-    That package is the one before the colon, else the one named like the id's namespace.
+    That package stands before the colon; without a colon it is named like the id's namespace.
 
     Raises:
         SettingsError: naming the ids of the same namespace and the closest others.
@@ -158,7 +158,7 @@ def _import(package: str, env_id: str) -> None:
 
 
 def _candidates(name: str) -> set[str]:
-    """The ids in the namespace of ``name``, and those spelt like it."""
+    """Return the ids in the namespace of ``name``, and those with a similar spelling."""
     namespace, slash, _ = name.rpartition("/")
     relatives = {id_ for id_ in gymnasium.registry if slash and id_.startswith(f"{namespace}/")}
     close = difflib.get_close_matches(name, gymnasium.registry, n=5)
@@ -183,9 +183,9 @@ def check_spaces(
     """Refuse a world whose actions are no vectors, or that does not show these parts.
 
     Args:
-        name: of the world, for the message.
-        action, observation: its spaces, of a single world.
-        parts: as in ``make_worlds``.
+        name: name of the world, for the message.
+        action, observation: the spaces of a single world.
+        parts: the policy's parts, see ``make_worlds``.
 
     Raises:
         SettingsError: naming the space and what is needed.
@@ -216,11 +216,11 @@ def check_spaces(
 
 
 def check_shapes(worlds: Worlds, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Refuse worlds whose parts have other shapes than a policy learned from.
+    """Refuse worlds whose parts do not have the shapes of a policy's demonstrations.
 
     Args:
-        worlds: from ``make_worlds``.
-        shapes: of the parts the policy sees: "state" (O,), pictures (H,W,3).
+        worlds: the worlds, from ``make_worlds``.
+        shapes: shape of each part of the policy: "state" (O,), pictures (H,W,3).
 
     Raises:
         SettingsError: naming the part and both shapes.

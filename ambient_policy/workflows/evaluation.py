@@ -22,7 +22,7 @@ from ambient_policy.evaluation.records import (
     write_motions,
 )
 from ambient_policy.evaluation.rollout import rollout
-from ambient_policy.evaluation.tables import print_table
+from ambient_policy.evaluation.tables import print_comparison
 from ambient_policy.evaluation.trajectory import Trajectory
 from ambient_policy.files import write_text
 from ambient_policy.policy import Policy
@@ -221,6 +221,6 @@ def evaluate(settings: EvaluateSettings) -> None:
     console, loaded = Console(), load(settings)
     episodes = episodes_of(settings, console)
     table = compare({settings.run: {0: episodes}}, extra=sorted(episodes[0].best))
-    print_table(table, loaded.settings.task.path_unit, console)
+    print_comparison(table, loaded.settings.task.path_unit, console)
     folder = Path(settings.out or f"{settings.run}/evaluation")
     film(folder, loaded.policy.spec, settings.videos, settings.video_format, console)

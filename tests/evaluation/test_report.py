@@ -88,9 +88,9 @@ def page() -> Page:
     )
 
 
-def write(given: Page, folder: Path) -> tuple[str, str]:
+def write(page: Page, folder: Path) -> tuple[str, str]:
     terminal = io.StringIO()
-    write_report(given, folder, Console(file=terminal, width=120))
+    write_report(page, folder, Console(file=terminal, width=120))
     return (folder / "report.html").read_text(), terminal.getvalue()
 
 
@@ -185,9 +185,37 @@ def test_terminal_markdown_and_json_tell_the_same(tmp_path: Path) -> None:
     assert runs[2]["squared_jerk"] == pytest.approx(45.5)
 
 
+ARMS = ("cotrain", "ambient", "ambient_locality", "target_only", "reweighted", "exclusive")
+
+
+def fits(text: io.StringIO, grids: tuple[tables.Grid, ...]) -> bool:
+    """Whether 80 columns show every cell of the grids whole."""
+    lines, words = text.getvalue().splitlines(), text.getvalue().split()
+    cells = [cell for header, rows in grids for line in (header, *rows) for cell in line]
+    whole = all(word in words for cell in cells for word in cell.split())
+    return whole and "…" not in text.getvalue() and max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("count", [1, 2, 6])
+def test_a_comparison_fits_eighty_columns(count: int) -> None:
+    arms = {name: arm(name, i, 1234567.0 * (i + 1)).episodes for i, name in enumerate(ARMS[:count])}
+    table, text = compare(arms, baseline="cotrain", extra=["coverage"]), io.StringIO()
+    tables.print_comparison(table, "m", Console(file=text, width=80))
+    grids = (tables.results(table), tables.differences(table))
+    assert fits(text, grids if count > 1 else grids[:1])
+
+
+def test_contributions_fit_eighty_columns() -> None:
+    name = "suboptimal_demonstrations_of_rrt"
+    rows = (*CONTRIBUTIONS, replace(CONTRIBUTIONS[1], name=name, episodes=12345, held_out=1234))
+    text = io.StringIO()
+    tables.print_contributions(rows, Console(file=text, width=80))
+    assert fits(text, (tables.contributions(rows),))
+
+
 def test_numbers_are_short() -> None:
-    given = (0, 1.2345, 12.345, 12345.6, -0.00123456, math.nan)
-    assert [tables.number(x) for x in given] == ["0", "1.23", "12.3", "12346", "-0.00123", "–"]
+    values = (0, 1.2345, 12.345, 12345.6, -0.00123456, math.nan)
+    assert [tables.number(x) for x in values] == ["0", "1.23", "12.3", "12346", "-0.00123", "–"]
     assert tables.number(1.5, sign=True) == "+1.50"
 
 
