@@ -1,7 +1,6 @@
 """Field maps of Open-X data sets: well formed, and each converts its set's published features."""
 
 import re
-from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,16 @@ from numpy.typing import NDArray
 from ambient_datasets.conversion.columns import Column
 from ambient_datasets.conversion.recipe import Recipe
 from ambient_datasets.conversion.resample import METHODS
+from ambient_datasets.conversion.settings import ConvertSettings
 from ambient_datasets.demonstrations import Request
 from ambient_datasets.formats.rlds import open_rlds
 from ambient_datasets.store import open_store
-from ambient_policy.workflows.conversion import ConvertSettings, main
+from ambient_policy.cli import perform
 from ambient_policy.workflows.settings import compose
 from tests.openx_sets import COMMANDS, PUBLISHED, STEPS, WORDS, published, write_set
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = sorted(path.stem for path in (ROOT / "configs/openx").glob("*.yaml"))
+NAMES = sorted(path.stem for path in (ROOT / "configs/recipe/openx").glob("*.yaml"))
 PAGE = (ROOT / "docs/openx.md").read_text()
 BRIDGE = ROOT.parent / "shared/data/rlds_bridge_octo/bridge_dataset/1.0.0"
 UNITS = {"m", "rad", "1"}
@@ -44,14 +44,12 @@ GROUPS = {
 
 @cache
 def settings(name: str) -> ConvertSettings:
-    composed: ConvertSettings = compose("convert", [f"openx={name}", "path=x", "out=y"])
+    composed: ConvertSettings = compose("convert", [f"recipe=openx/{name}", "path=x", "out=y"])
     return composed
 
 
-@cache
 def recipe(name: str) -> Recipe:
-    values = settings(name)
-    return Recipe(**{item.name: getattr(values, item.name) for item in fields(Recipe)})
+    return settings(name).recipe
 
 
 def split(column: Column) -> tuple[str, int]:
@@ -67,7 +65,7 @@ def test_there_are_maps_of_the_sets_whose_features_are_known() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_map_is_well_formed(name: str) -> None:
     asked = recipe(name)
-    assert settings(name).format == "rlds"
+    assert recipe(name).format == "rlds"
     assert (asked.task, asked.source) == (f"openx/{name}", name)
     assert asked.control_rate is not None and 1 <= asked.control_rate <= 50
     assert asked.cameras and asked.resample.rate is None
@@ -161,7 +159,7 @@ def expected(lists: dict[str, Any], column: Column) -> NDArray[np.float32]:
 def test_a_set_of_the_published_features_converts(name: str, tmp_path: Path) -> None:
     source, out = tmp_path / name / "0.1.0", tmp_path / "out.zarr"
     episodes, asked = write_set(source, name), recipe(name)
-    main([f"openx={name}", f"path={source}", f"out={out}"])
+    perform("convert", [f"recipe=openx/{name}", f"path={source}", f"out={out}"])
     store = open_store(out)
     attributes = store.attributes
     assert attributes.observation_names == tuple(c.name for c in asked.observation_columns)
@@ -183,7 +181,10 @@ def test_a_rate_is_all_that_another_rate_needs(name: str, tmp_path: Path) -> Non
     source, out = tmp_path / name / "0.1.0", tmp_path / "out.zarr"
     episodes, asked = write_set(source, name, episodes=1), recipe(name)
     rate = (asked.control_rate or 0) / 2
-    main([f"openx={name}", f"path={source}", f"out={out}", f"resample.rate={rate}"])
+    perform(
+        "convert",
+        [f"recipe=openx/{name}", f"path={source}", f"out={out}", f"recipe.resample.rate={rate}"],
+    )
     store = open_store(out)
     assert store.attributes.control_rate == rate and list(store.episode_ends) == [STEPS // 2]
     for j, column in enumerate(asked.action_columns):
@@ -199,16 +200,19 @@ def test_a_map_can_be_said_on_the_command_line(tmp_path: Path) -> None:
     source = tmp_path / "bridge_dataset/1.0.0"
     write_set(source, "bridge_dataset")
     state, action = "steps/observation/state", "steps/action"
-    places = [f"path={source}", "task=mine", "source=me", "control_rate=5"]
-    keys = ["format=rlds", f"state=[{state}]", f"action=[{action}]"]
+    places = [f"path={source}", "recipe.task=mine", "recipe.source=me", "recipe.control_rate=5"]
+    keys = ["recipe.format=rlds", f"recipe.state=[{state}]", f"recipe.action=[{action}]"]
     gripper = 'unit: "1", gripper: {open: 1, closed: 0}'
     columns = [
-        f"observation_columns=[{{of: {state}_2, name: eef_z, unit: m}}]",
-        f"action_columns=[{{of: {action}_2, name: eef_dz, unit: m}}, "
+        f"recipe.observation_columns=[{{of: {state}_2, name: eef_z, unit: m}}]",
+        f"recipe.action_columns=[{{of: {action}_2, name: eef_dz, unit: m}}, "
         f"{{of: {action}_6, name: gripper, {gripper}}}]",
     ]
-    main([*keys, *places, f"out={tmp_path / 'mine.zarr'}", *columns])
-    main(["openx=bridge_dataset", f"path={source}", f"out={tmp_path / 'ours.zarr'}"])
+    perform("convert", [*keys, *places, f"out={tmp_path / 'mine.zarr'}", *columns])
+    perform(
+        "convert",
+        ["recipe=openx/bridge_dataset", f"path={source}", f"out={tmp_path / 'ours.zarr'}"],
+    )
     mine, ours = open_store(tmp_path / "mine.zarr"), open_store(tmp_path / "ours.zarr")
     assert mine.attributes.action_names == ("eef_dz", "gripper")
     np.testing.assert_array_equal(mine.observations(), ours.observations()[:, [2]])
@@ -218,16 +222,24 @@ def test_a_map_can_be_said_on_the_command_line(tmp_path: Path) -> None:
 def test_a_camera_can_be_left_out(tmp_path: Path) -> None:
     write_set(tmp_path / "viola/0.1.0", "viola", episodes=1)
     out = tmp_path / "out.zarr"
-    main(["openx=viola", f"path={tmp_path / 'viola/0.1.0'}", f"out={out}", "~cameras.wrist"])
+    perform(
+        "convert",
+        [
+            "recipe=openx/viola",
+            f"path={tmp_path / 'viola/0.1.0'}",
+            f"out={out}",
+            "~recipe.cameras.wrist",
+        ],
+    )
     assert list(open_store(out).cameras) == ["front"]
 
 
 @pytest.mark.skipif(not BRIDGE.exists(), reason="needs the Bridge slice of ../shared")
 def test_the_real_bridge_slice_converts(tmp_path: Path) -> None:
     out = tmp_path / "bridge.zarr"
-    main(["openx=bridge_dataset", f"path={BRIDGE}", f"out={out}"])
-    keys = ("steps/observation/state",), ("steps/action",)
-    request = Request(*keys, "bridge", "octo", {"front": "steps/observation/image_0"}, 5.0)
+    perform("convert", ["recipe=openx/bridge_dataset", f"path={BRIDGE}", f"out={out}"])
+    keys = ["steps/observation/state"], ["steps/action"], {"front": "steps/observation/image_0"}
+    request = Request("rlds", *keys, control_rate=5.0)
     slice_, store = open_rlds(BRIDGE, request), open_store(out)
     episodes = [slice_.episode(i) for i in range(len(slice_))]
     assert len(store.episode_ends) == len(episodes) == 25
@@ -239,7 +251,7 @@ def test_the_real_bridge_slice_converts(tmp_path: Path) -> None:
         assert store.instruction(i) == episodes[i].instruction
 
 
-def together(columns: tuple[Column, ...]) -> str:
+def together(columns: list[Column]) -> str:
     """The columns' names, those of a group by its name."""
     left = [column.name or "" for column in columns]
     for word, names in sorted(GROUPS.items(), key=lambda item: -len(item[1].split())):
@@ -250,7 +262,7 @@ def together(columns: tuple[Column, ...]) -> str:
     return ", ".join(name if name in (*GROUPS, "gripper") else f"`{name}`" for name in left)
 
 
-def convention(columns: tuple[Column, ...]) -> str:
+def convention(columns: list[Column]) -> str:
     """What the source's gripper column says when open and closed."""
     for column in columns:
         if column.gripper is not None:
@@ -285,5 +297,5 @@ def test_the_page_says_what_is_in_a_group() -> None:
 
 def test_every_file_says_what_was_read() -> None:
     for name in NAMES:
-        comment = (ROOT / f"configs/openx/{name}.yaml").read_text().split("format: rlds")[0]
+        comment = (ROOT / f"configs/recipe/openx/{name}.yaml").read_text().split("format: rlds")[0]
         assert "# Read: " in comment

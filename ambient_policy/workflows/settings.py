@@ -47,6 +47,9 @@ def _mappings(kind: type, prefix: str = "") -> Iterator[str]:
 def _schema(verb: str) -> DictConfig:
     """What a verb's settings may hold; mappings of plain values take new names without a plus."""
     schema: DictConfig = OmegaConf.structured(settings_of(verb))
+    for name, hint in get_type_hints(settings_of(verb)).items():
+        if is_dataclass(hint) and OmegaConf.is_missing(schema, name):
+            schema[name] = hint
     for name in _mappings(settings_of(verb)):
         OmegaConf.set_struct(OmegaConf.select(schema, name), False)
     return schema

@@ -1,6 +1,7 @@
 """Demonstrations in formats of others: what is asked of a file, and what a reader hands over."""
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,45 +90,40 @@ class Changed:
             raise DataError(f"{self.path}: episode {i}: {error}") from error
 
 
-@dataclass(frozen=True)
+@dataclass
 class Request:
-    """What is taken from a file, and what its numbers mean where it does not say.
+    """What is taken from a file, and what its numbers mean where it does not say."""
 
-    Attributes:
-        state: keys whose columns make up the observation, side by side, in the format's own names.
-        action: likewise for the action.
-        task, source: as in ``Attributes``.
-        cameras: the format's key of each camera by our name for it.
-        control_rate: rows per second [Hz]; None where the file must say.
-        observation_names, observation_units, action_names, action_units: one for each column;
-            None takes the file's own names, else "key_0", "key_1", .., and the unit "unknown".
-        split: filter key or split; None takes every episode.
-    """
-
-    state: tuple[str, ...]
-    action: tuple[str, ...]
-    task: str
-    source: str
-    cameras: Mapping[str, str] = field(default_factory=dict)
+    # diffusion_policy, lerobot, rlds or robomimic
+    format: str
+    # keys whose columns make up the observation, side by side, in the format's own names
+    state: list[str]
+    # likewise the action
+    action: list[str] = field(default_factory=list)
+    # the format's key of each camera by our name for it
+    cameras: dict[str, str] = field(default_factory=dict)
+    # a label of the world, for a world of ours its id; null: the source's label
+    task: str | None = None
+    # a label of who demonstrated; null: the name of the file or folder
+    source: str | None = None
+    # rows per second of the file [Hz]; null where the file says
     control_rate: float | None = None
-    observation_names: tuple[str, ...] | None = None
-    observation_units: tuple[str, ...] | None = None
-    action_names: tuple[str, ...] | None = None
-    action_units: tuple[str, ...] | None = None
+    # one for each column; null: the file's own names (else key_0, key_1, ..), unit "unknown"
+    observation_names: list[str] | None = None
+    observation_units: list[str] | None = None
+    action_names: list[str] | None = None
+    action_units: list[str] | None = None
+    # filter key or split of the file; null: every episode
     split: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("state", "action"):
+        for name, part in (("state", "observation"), ("action", "action")):
             keys = getattr(self, name)
-            if isinstance(keys, str) or not keys or len(set(keys)) < len(tuple(keys)):
+            if isinstance(keys, str) or not keys or len(set(keys)) < len(keys):
                 raise DataError(
-                    f"{name} = {keys!r}: give the list of keys whose columns make up the "
-                    f"{'observation' if name == 'state' else 'action'}, at least one, each once."
+                    f"{name} = {keys!r}: give the list of keys whose columns make up the {part}, "
+                    "at least one, each once."
                 )
-            object.__setattr__(self, name, tuple(keys))
-        for name in ("observation_names", "observation_units", "action_names", "action_units"):
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, tuple(getattr(self, name)))
         rate = self.control_rate
         if rate is not None and not (math.isfinite(rate) and rate > 0):
             raise DataError(f"control_rate = {rate}: give the rows per second, a positive number.")
@@ -142,72 +138,83 @@ def default_names(keys: Sequence[str], widths: Sequence[int]) -> tuple[str, ...]
     )
 
 
+@dataclass(frozen=True)
+class Labels:
+    """What a file says of its columns.
+
+    Attributes:
+        names: the file's own or ``default_names``; one for each column.
+        units: None where the file says nothing.
+    """
+
+    names: Sequence[str]
+    units: Sequence[str] | None = None
+
+
 def describe(
     path: Path,
     request: Request,
-    observation_names: Sequence[str],
-    action_names: Sequence[str],
+    observations: Labels,
+    actions: Labels,
     control_rate: float | None = None,
-    observation_units: Sequence[str] | None = None,
-    action_units: Sequence[str] | None = None,
 ) -> Attributes:
     """What the numbers mean: the request's word where it has one, else the file's.
 
     Args:
-        path: for messages.
+        path: of the file, for messages and as its label.
         request: what the caller says.
-        observation_names, action_names: the file's own or ``default_names``; their number is the
-            number of columns.
+        observations, actions: what the file says of its columns.
         control_rate: what the file says [Hz]; None where it says nothing.
-        observation_units, action_units: what the file says; None where it says nothing.
 
     Raises:
         DataError: if nobody gives the control rate, both do and differ, or the request names
             another number of columns than there are.
     """
+    source = request.source or _label(path)
     return Attributes(
-        request.task,
-        request.source,
+        request.task or source,
+        source,
         _rate(path, request.control_rate, control_rate),
-        _choose(path, "observation_names", request.observation_names, observation_names),
-        _choose(
-            path,
-            "observation_units",
-            request.observation_units,
-            observation_units or (UNKNOWN,) * len(observation_names),
-        ),
-        _choose(path, "action_names", request.action_names, action_names),
-        _choose(
-            path,
-            "action_units",
-            request.action_units,
-            action_units or (UNKNOWN,) * len(action_names),
-        ),
+        *_columns(path, "observation", request, observations),
+        *_columns(path, "action", request, actions),
     )
 
 
-def _rate(path: Path, said: float | None, found: float | None) -> float:
-    if said is None and found is None:
+def _label(path: Path) -> str:
+    """The name of a file or folder without its suffix; tfds's folders are named by a version."""
+    place = path.absolute()
+    named = place.parent if re.fullmatch(r"[0-9]+(\.[0-9]+)+", place.name) else place
+    return re.sub(r"\.(zarr|zip|hdf5|h5)$|\.zarr\.zip$", "", named.name)
+
+
+def _rate(path: Path, requested: float | None, stored: float | None) -> float:
+    if requested is None and stored is None:
         raise DataError(
             f"{path}: control_rate: the file does not say how many rows a second has. Give "
             "control_rate [Hz]."
         )
-    if said is not None and found is not None and not math.isclose(said, found, rel_tol=1e-6):
+    if requested is None or stored is None:
+        return float(stored if requested is None else requested)  # type: ignore[arg-type]
+    if not math.isclose(requested, stored, rel_tol=1e-6):
         raise DataError(
-            f"{path}: control_rate = {said} Hz given, but the file says {found} Hz. Leave it out "
-            "or give the same."
+            f"{path}: control_rate = {requested} Hz given, but the file says {stored} Hz. Leave it "
+            "out or give the same."
         )
-    rate = said if said is not None else found
-    assert rate is not None
-    return float(rate)
+    return float(requested)
 
 
-def _choose(
-    path: Path, name: str, said: Sequence[str] | None, found: Sequence[str]
-) -> tuple[str, ...]:
-    if said is not None and len(said) != len(found):
-        raise DataError(
-            f"{path}: {name}: {len(said)} given, but the keys asked for have {len(found)} columns "
-            f"({', '.join(found)}). Give one for each column, or none."
-        )
-    return tuple(found if said is None else said)
+def _columns(
+    path: Path, kind: str, request: Request, labels: Labels
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names and units of the columns of one kind."""
+    stored = {"names": labels.names, "units": labels.units or (UNKNOWN,) * len(labels.names)}
+    chosen = []
+    for part, values in stored.items():
+        requested = getattr(request, f"{kind}_{part}")
+        if requested is not None and len(requested) != len(values):
+            raise DataError(
+                f"{path}: {kind}_{part}: {len(requested)} given, but the keys asked for have "
+                f"{len(values)} columns ({', '.join(values)}). Give one for each column, or none."
+            )
+        chosen.append(tuple(values if requested is None else requested))
+    return chosen[0], chosen[1]

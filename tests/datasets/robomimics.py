@@ -19,7 +19,8 @@ ENV_ARGS = {"env_name": "Lift", "type": 1, "env_kwargs": {"control_freq": 20, "r
 
 def ask(**changes: Any) -> Recipe:
     values = {"state": ("pos", "states[1:3]"), "action": ("actions",), "cameras": {"top": "cam"}}
-    return Recipe(**{"task": "lift", "source": "human", **values, **changes})
+    labels = {"format": "robomimic", "task": "lift", "source": "human"}
+    return Recipe(**{**labels, **values, **changes})
 
 
 def write(path: Path, change: Callable[[h5py.File], Any] | None = None, libver: Any = None) -> Path:

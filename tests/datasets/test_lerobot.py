@@ -29,6 +29,7 @@ TOP = {"top": "observation.images.top"}
 
 def ask(**changes: Any) -> Request:
     values: dict[str, Any] = {
+        "format": "lerobot",
         "state": ("observation.state",),
         "action": ("action",),
         "task": "arm",

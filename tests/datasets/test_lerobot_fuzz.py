@@ -17,7 +17,7 @@ from tests.datasets.lerobots import Recording, write_lerobot
 
 VERSIONS = ("v2.1", "v3.0")
 CAMERA = "observation.images.top"
-REQUEST = Request(("observation.state",), ("action",), "arm", "human", {"top": CAMERA})
+REQUEST = Request("lerobot", ["observation.state"], ["action"], {"top": CAMERA}, "arm", "human")
 STRANGE: list[Any] = [
     None,
     -1,

@@ -25,6 +25,7 @@ ENDS = [3, 8, 10]
 
 def ask(**changes: Any) -> Request:
     values: dict[str, Any] = {
+        "format": "diffusion_policy",
         "state": ("keypoint", "state"),
         "action": ("action",),
         "task": "push",
@@ -68,7 +69,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def read(path: Path, request: Request) -> list[Any]:
-    found = open_demonstrations("diffusion_policy", path, request)
+    found = open_demonstrations(path, request)
     return [found.episode(i) for i in range(len(found))]
 
 
@@ -88,7 +89,7 @@ def test_every_episode_is_its_rows(path: Path, zipped: bool) -> None:
 
 
 def test_columns_are_named_after_their_keys(path: Path) -> None:
-    found = open_demonstrations("diffusion_policy", path, ask(action_units=("px", "px")))
+    found = open_demonstrations(path, ask(action_units=("px", "px")))
     attributes = found.attributes
     names = (*(f"keypoint_{i}" for i in range(4)), "state_0", "state_1", "state_2")
     assert attributes.observation_names == names
@@ -106,7 +107,7 @@ def test_the_keys_are_all_of_data_even_those_no_codec_reads(path: Path, zipped: 
     record["compressor"] = {"id": "imagecodecs_jpegxl"}
     (path / "data/img/.zarray").write_text(json.dumps(record))
     given = Path(shutil.make_archive(str(path), "zip", path)) if zipped else path
-    found = open_demonstrations("diffusion_policy", given, ask(cameras={}))
+    found = open_demonstrations(given, ask(cameras={}))
     assert found.keys == ("action", "img", "keypoint", "state")
 
 
@@ -122,7 +123,7 @@ def test_the_keys_are_all_of_data_even_those_no_codec_reads(path: Path, zipped: 
 )
 def test_what_the_file_has_not_is_refused(path: Path, changes: Any, text: str) -> None:
     with pytest.raises(DataError, match=text):
-        open_demonstrations("diffusion_policy", path, ask(**changes))
+        open_demonstrations(path, ask(**changes))
 
 
 def nan(values: Any) -> Any:
@@ -295,7 +296,7 @@ def test_the_human_push_t_episodes_are_those_read_in_place() -> None:
         "push", "human", 10.0, tuple(f"state_{i}" for i in range(5)), units, ("x", "y"), units[:2]
     )
     request = ask(state=("state",), cameras={"top": "img"}, action_names=("x", "y"))
-    found = open_demonstrations("diffusion_policy", PUSHT, request)
+    found = open_demonstrations(PUSHT, request)
     store = open_diffusion_policy(described(PUSHT, attributes))
     assert found.attributes == attributes and len(found) == len(store) == 206
     images = zarr.open_array(str(PUSHT / "data/img"), mode="r")

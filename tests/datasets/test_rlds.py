@@ -38,6 +38,7 @@ STATE = ("steps/observation/state", "steps/observation/gripper")
 
 def ask(**changes: Any) -> Request:
     values: dict[str, Any] = {
+        "format": "rlds",
         "state": STATE,
         "action": ("steps/action",),
         "task": "toy",

@@ -16,8 +16,9 @@ from ambient_policy.errors import DataError
 from tests.datasets.tfrecords import episode, example, frame, shard_name, write_rlds
 
 REQUEST = Request(
-    state=("steps/observation/state", "steps/observation/gripper"),
-    action=("steps/action",),
+    format="rlds",
+    state=["steps/observation/state", "steps/observation/gripper"],
+    action=["steps/action"],
     task="toy",
     source="people",
     cameras={"above": "steps/observation/top"},

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from ambient_datasets.conversion.convert import convert
+from ambient_datasets.conversion.settings import ConvertSettings
 from ambient_datasets.demonstrations import Request
 from ambient_datasets.formats import hdf5, open_demonstrations
 from ambient_datasets.formats.apart import Arrays, read_apart
@@ -52,7 +53,7 @@ def replace(key: str, value: Any, **options: Any) -> Change:
 @pytest.mark.parametrize("libver", [None, "latest"])
 def test_what_is_read_is_what_was_written(tmp_path: Path, libver: str | None) -> None:
     path = write(tmp_path / "a.hdf5", libver=libver)
-    source = open_demonstrations("robomimic", path, ask())
+    source = open_demonstrations(path, ask())
     assert source.attributes.control_rate == 20 and source.cameras == {"top": (4, 5, 3)}
     names = ("pos_0", "pos_1", "pos_2", "states_1", "states_2")
     assert source.attributes.observation_names == names
@@ -131,7 +132,7 @@ def test_further_axes_and_whole_numbers_become_columns(tmp_path: Path) -> None:
 def test_it_converts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     path = write(tmp_path / "a.hdf5", describe("data/demo_2", ep_meta='{"lang": "lift"}'))
-    convert(path, "robomimic", tmp_path / "a.zarr", ask(), progress=False)
+    convert(ConvertSettings(str(path), str(tmp_path / "a.zarr"), ask()))
     store, episodes = open_store(tmp_path / "a.zarr"), read(path)
     np.testing.assert_array_equal(
         store.observations(), np.concatenate([episode.observations for episode in episodes])
@@ -370,7 +371,7 @@ def test_large_chunks_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("task", TASKS)
 def test_robosuites_raw_demonstrations_open(task: str) -> None:
     path = ROBOSUITE / "v1.0" / task / "panda/demo.hdf5"
-    request = Request(("states[1:8]",), ("actions",), task, "human", control_rate=20.0)
+    request = Request("robomimic", ["states[1:8]"], ["actions"], task=task, control_rate=20.0)
     source = open_robomimic(path, request)
     episode = source.episode(0)
     with h5py.File(path) as file:

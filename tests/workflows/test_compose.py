@@ -40,18 +40,18 @@ def test_what_they_do_not_have_is_refused(override: str, text: str) -> None:
 
 @pytest.mark.parametrize("text", ["state[t+1]", 'say "when" (now)', "a, b = c", "50 % {", "~/a b"])
 def test_any_text_stands_in_quotes_of_its_own(text: str) -> None:
-    assert compose("convert", [*LIFT, f"instruction='{text}'"]).instruction == text
+    assert compose("convert", [*LIFT, f"recipe.instruction='{text}'"]).recipe.instruction == text
 
 
 @pytest.mark.parametrize(
     ("override", "remedy"),
     [
-        ("instruction=state[t+1]", "'instruction=\"state[t+1]\"'"),
+        ("recipe.instruction=state[t+1]", "'recipe.instruction=\"state[t+1]\"'"),
         ("out=~/data", "'out=\"~/data\"'"),
-        ("state=[a", "Close every bracket"),
-        ("cameras={a", "Close every bracket"),
-        ("instruction='it''s'", "quotes of their own"),
-        ('instruction="half', "quotes of their own"),
+        ("recipe.state=[a", "Close every bracket"),
+        ("recipe.cameras={a", "Close every bracket"),
+        ("recipe.instruction='it''s'", "quotes of their own"),
+        ('recipe.instruction="half', "quotes of their own"),
     ],
 )
 def test_what_hydra_cannot_read_says_how_to_quote(override: str, remedy: str) -> None:
@@ -80,8 +80,8 @@ def test_names_may_be_invented_only_where_a_config_has_them(config: str, overrid
 
 
 def test_where_it_has_them_they_need_no_plus() -> None:
-    cameras = compose("convert", [*LIFT, "cameras.front=a", "cameras={side: b}"]).cameras
-    assert cameras == {"front": "a", "side": "b"}
+    settings = compose("convert", [*LIFT, "recipe.cameras.front=a", "recipe.cameras={side: b}"])
+    assert settings.recipe.cameras == {"front": "a", "side": "b"}
     kwargs = compose("train", ["task.kwargs.colour=red", "+task.kwargs.size=3"]).task.kwargs
     assert (kwargs["colour"], kwargs["size"]) == ("red", 3)
 

@@ -16,22 +16,31 @@ from tests.workflows.tiny import TINY
 
 REAL = Path(__file__).parents[3] / "shared/data"
 needs_real = pytest.mark.skipif(not REAL.exists(), reason="no real files on this machine")
-REPLAY = ["format=diffusion_policy", "state=[state]", "action=[action]", "control_rate=10"]
+REPLAY = [
+    "recipe.format=diffusion_policy",
+    "recipe.state=[state]",
+    "recipe.action=[action]",
+    "recipe.control_rate=10",
+]
 FILES = {
-    "pusht_human_zarr/pusht_cchi_v7_replay.zarr": [*REPLAY, "cameras.pixels=img"],
-    "lerobot_v30_pusht": ["format=lerobot", "state=[observation.state]", "action=[action]"],
+    "pusht_human_zarr/pusht_cchi_v7_replay.zarr": [*REPLAY, "+recipe.cameras.pixels=img"],
+    "lerobot_v30_pusht": [
+        "recipe.format=lerobot",
+        "recipe.state=[observation.state]",
+        "recipe.action=[action]",
+    ],
     "rlds_bridge_octo/bridge_dataset/1.0.0": [
-        "format=rlds",
-        "state=[steps/observation/state]",
-        "action=[steps/action]",
-        "cameras.front=steps/observation/image_0",
-        "control_rate=5",
+        "recipe.format=rlds",
+        "recipe.state=[steps/observation/state]",
+        "recipe.action=[steps/action]",
+        "+recipe.cameras.front=steps/observation/image_0",
+        "recipe.control_rate=5",
     ],
     "robosuite_human_hdf5/v1.0/lift/panda/demo.hdf5": [
-        "format=robomimic",
-        'state=["states[1:10]"]',
-        "action=[actions]",
-        "control_rate=20",
+        "recipe.format=robomimic",
+        'recipe.state=["states[1:10]"]',
+        "recipe.action=[actions]",
+        "recipe.control_rate=20",
     ],
 }
 
@@ -46,7 +55,7 @@ def replay(tmp_path: Path) -> list[str]:
         {"data/state": rows * [1.0, 2.0], "data/action": -rows, "meta/episode_ends": ends},
     )
     places = [f"path={tmp_path}/replay.zarr", f"out={tmp_path}/out.zarr"]
-    return [*REPLAY, *places, "task=push", "source=human"]
+    return [*REPLAY, *places, "recipe.task=push", "recipe.source=human"]
 
 
 def train_on(out: Path, root: Path) -> list[float]:
@@ -71,17 +80,25 @@ def train_on(out: Path, root: Path) -> list[float]:
 def test_a_real_file_becomes_a_store_that_trains(file: str, tmp_path: Path, capsys: Any) -> None:
     out = tmp_path / "out.zarr"
     perform(
-        "convert", [*FILES[file], f"path={REAL / file}", f"out={out}", "task=real", "source=human"]
+        "convert",
+        [
+            *FILES[file],
+            f"path={REAL / file}",
+            f"out={out}",
+            "recipe.task=real",
+            "recipe.source=human",
+        ],
     )
     store = open_store(out)
-    told = capsys.readouterr().out
-    assert f"kept {len(store)} of {len(store)} episodes, {len(store.actions())} rows" in told
+    report = capsys.readouterr().out
+    assert f"episodes: {len(store)} of {len(store)}, " in report
+    assert f"rows: {len(store.actions())}, " in report
     episodes, rows = {
         "diffusion_policy": (206, 25650),
         "lerobot": (206, 25650),
         "rlds": (25, 250),
         "robomimic": (1, 412),
-    }[FILES[file][0].removeprefix("format=")]
+    }[FILES[file][0].removeprefix("recipe.format=")]
     assert (len(store), len(store.actions())) == (episodes, rows)
     losses = train_on(out, tmp_path)
     assert len(losses) == 4 and np.isfinite(losses).all()
@@ -92,7 +109,14 @@ def test_language_and_pictures_of_the_bridge_slice_are_kept(tmp_path: Path) -> N
     file = "rlds_bridge_octo/bridge_dataset/1.0.0"
     out = tmp_path / "out.zarr"
     perform(
-        "convert", [*FILES[file], f"path={REAL / file}", f"out={out}", "task=real", "source=human"]
+        "convert",
+        [
+            *FILES[file],
+            f"path={REAL / file}",
+            f"out={out}",
+            "recipe.task=real",
+            "recipe.source=human",
+        ],
     )
     store = open_store(out)
     assert len(store.instructions) > 1 and all(store.instructions)
@@ -105,9 +129,16 @@ def test_push_t_is_the_same_in_two_formats(tmp_path: Path) -> None:
     stores: list[Store] = []
     for name in ("pusht_human_zarr/pusht_cchi_v7_replay.zarr", "lerobot_v30_pusht"):
         out = tmp_path / f"{len(stores)}.zarr"
-        wanted = [o for o in FILES[name] if not o.startswith("cameras")]
+        wanted = [o for o in FILES[name] if not o.startswith("+recipe.cameras")]
         perform(
-            "convert", [*wanted, f"path={REAL / name}", f"out={out}", "task=real", "source=human"]
+            "convert",
+            [
+                *wanted,
+                f"path={REAL / name}",
+                f"out={out}",
+                "recipe.task=real",
+                "recipe.source=human",
+            ],
         )
         stores.append(open_store(out))
     np.testing.assert_array_equal(stores[0].observations()[:, :2], stores[1].observations())
@@ -125,14 +156,17 @@ def test_a_conversion_goes_on_where_it_stood(replay: list[str], tmp_path: Path) 
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        (["format=lerobt"], "unknown format 'lerobt'; known: diffusion_policy, lerobot, rlds"),
-        (["stat=[state]"], "unknown setting 'stat'.*Did you mean 'state'"),
-        (["state=[]"], r"state = \[\]: give the list of keys"),
+        (
+            ["recipe.format=lerobt"],
+            "unknown format 'lerobt'; known: diffusion_policy, lerobot, rlds",
+        ),
+        (["recipe.stat=[state]"], "unknown setting 'recipe.stat'.*Did you mean 'recipe.state'"),
+        (["recipe.state=[]"], r"state = \[\]: give the list of keys"),
         (["max_episodes=0"], "max_episodes = 0"),
         (["path=nowhere"], "nowhere: there is no such store"),
-        (["path=nowhere", "format=lerobot"], "nowhere"),
-        (["path=nowhere", "format=rlds"], "nowhere"),
-        (["path=nowhere", "format=robomimic"], "nowhere"),
+        (["path=nowhere", "recipe.format=lerobot"], "nowhere"),
+        (["path=nowhere", "recipe.format=rlds"], "nowhere"),
+        (["path=nowhere", "recipe.format=robomimic"], "nowhere"),
     ],
 )
 def test_what_is_not_understood_is_refused(
@@ -153,4 +187,4 @@ def test_a_missing_library_is_named(
         monkeypatch.delitem(sys.modules, name)
     text = f"format '{kind}' needs the package '{library}.*pip install 'ambient-policy.{kind}.'"
     with pytest.raises(SettingsError, match=text):
-        perform("convert", [*replay, f"format={kind}"])
+        perform("convert", [*replay, f"recipe.format={kind}"])

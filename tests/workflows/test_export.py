@@ -20,20 +20,20 @@ from tests.datasets.walks import NAMES, UNITS, equal, write_walks
 from tests.kills import kill
 
 REAL = Path(__file__).parents[3] / "shared/data"
-MEANING = ["task=ambient_envs/Maze-v0", "source=gcs"]
+MEANING = ["recipe.task=ambient_envs/Maze-v0", "recipe.source=gcs"]
 FROM_LEROBOT = [
-    "format=lerobot",
-    "state=[observation.state]",
-    "action=[action]",
-    "cameras.front=observation.images.front",
+    "recipe.format=lerobot",
+    "recipe.state=[observation.state]",
+    "recipe.action=[action]",
+    "+recipe.cameras.front=observation.images.front",
     *MEANING,
 ]
 FROM_REPLAY = [
-    "format=diffusion_policy",
-    "state=[state]",
-    "action=[action]",
-    "cameras.front=front",
-    "control_rate=10",
+    "recipe.format=diffusion_policy",
+    "recipe.state=[state]",
+    "recipe.action=[action]",
+    "+recipe.cameras.front=front",
+    "recipe.control_rate=10",
     *MEANING,
 ]
 
@@ -146,19 +146,18 @@ def test_columns_may_lie_under_several_keys(
     groups = f"observations={{{keys[0]}:[x,y],{keys[1]}:[angle]}}"
     options = [f"format={kind}", groups, "cameras={front: img}"]
     back = {"lerobot": FROM_LEROBOT, "diffusion_policy": FROM_REPLAY}[kind]
-    back = [o for o in back if not o.startswith(("state", "cameras"))]
-    again = there_and_back(
-        walks, tmp_path / "out", options, [*back, f"state=[{','.join(keys)}]", "cameras.front=img"]
-    )
+    back = [o for o in back if not o.startswith(("recipe.state", "+recipe.cameras"))]
+    back += [f"recipe.state=[{','.join(keys)}]", "+recipe.cameras.front=img"]
+    again = there_and_back(walks, tmp_path / "out", options, back)
     equal(walks, again)
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="no real files on this machine")
 def test_the_real_push_t_goes_out_and_comes_back(tmp_path: Path) -> None:
     """206 episodes without their pictures; and the real LeRobot file says the same of them."""
-    meaning = ["task=gym_pusht/PushT-v0", "source=human"]
+    meaning = ["recipe.task=gym_pusht/PushT-v0", "recipe.source=human"]
     path = REAL / "pusht_human_zarr/pusht_cchi_v7_replay.zarr"
-    command = ["format=diffusion_policy", "state=[state]", "action=[action]", "control_rate=10"]
+    command = [*FROM_REPLAY[:3], "recipe.control_rate=10"]
     store, again = tmp_path / "store.zarr", tmp_path / "again.zarr"
     perform("convert", [*command, *meaning, f"path={path}", f"out={store}"])
     perform("export", [f"store={store}", "format=lerobot", f"out={tmp_path}/set"])

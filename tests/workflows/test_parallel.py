@@ -68,8 +68,8 @@ def test_a_conversion_with_two_workers_is_that_of_one(tmp_path: Path) -> None:
     rows = np.linspace(1, 2, 60, dtype=np.float32)[:, None]
     arrays = {"data/state": rows * [1.0, 2.0], "data/action": -rows}
     write_v2(tmp_path / "replay.zarr", {**arrays, "meta/episode_ends": np.array([20, 40, 60])})
-    command = ["format=diffusion_policy", f"path={tmp_path}/replay.zarr", "task=a", "source=b"]
-    command += ["state=[state]", "action=[action]", "control_rate=10"]
+    command = ["recipe.format=diffusion_policy", f"path={tmp_path}/replay.zarr"]
+    command += ["recipe.state=[state]", "recipe.action=[action]", "recipe.control_rate=10"]
     for name, workers in (("one", 1), ("two", 2)):
         perform("convert", [*command, f"out={tmp_path}/{name}.zarr", f"jobs.workers={workers}"])
     one, two = (open_store(tmp_path / f"{name}.zarr") for name in ("one", "two"))

@@ -49,7 +49,7 @@ def test_lift_is_in_metres_and_radians(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rate", [5, 10, 30])
 def test_lift_at_another_rate_moves_as_far(tmp_path: Path, rate: float) -> None:
     given = run(tmp_path, LIFT, "recipe=robosuite_lift")
-    other = run(tmp_path, LIFT, "recipe=robosuite_lift", f"resample.rate={rate}")
+    other = run(tmp_path, LIFT, "recipe=robosuite_lift", f"recipe.resample.rate={rate}")
     assert (other.attributes.control_rate, len(other.actions())) == (rate, 412 * rate // 20)
     totals = [store.actions()[:, :6].sum(axis=0) for store in (given, other)]
     np.testing.assert_allclose(totals[0], totals[1], atol=1e-4)
@@ -71,8 +71,13 @@ def test_push_t_is_the_file_with_names(tmp_path: Path) -> None:
         "block_angle",
     )
     assert attributes.action_units == ("px", "px")
-    plain = ["format=diffusion_policy", "state=[state]", "action=[action]", "control_rate=10"]
-    raw = run(tmp_path, PUSHT, *plain, "task=t", "source=s", "max_episodes=4")
+    plain = [
+        "recipe.format=diffusion_policy",
+        "recipe.state=[state]",
+        "recipe.action=[action]",
+        "recipe.control_rate=10",
+    ]
+    raw = run(tmp_path, PUSHT, *plain, "recipe.task=t", "recipe.source=s", "max_episodes=4")
     np.testing.assert_array_equal(store.observations(), raw.observations())
     np.testing.assert_array_equal(store.actions(), raw.actions())
 
@@ -80,8 +85,10 @@ def test_push_t_is_the_file_with_names(tmp_path: Path) -> None:
 @needs_real
 def test_push_t_at_twice_the_rate_has_every_old_row(tmp_path: Path) -> None:
     given = run(tmp_path, PUSHT, "recipe=pusht", "max_episodes=20")
-    pixels = ["cameras.pixels=img", "camera_size=[24,24]"]
-    twice = run(tmp_path, PUSHT, "recipe=pusht", "max_episodes=20", "resample.rate=20", *pixels)
+    pixels = ["+recipe.cameras.pixels=img", "recipe.camera_size=[24,24]"]
+    twice = run(
+        tmp_path, PUSHT, "recipe=pusht", "max_episodes=20", "recipe.resample.rate=20", *pixels
+    )
     np.testing.assert_array_equal(twice.observations()[::2], given.observations())
     np.testing.assert_array_equal(twice.episode_ends, 2 * given.episode_ends)
     angle = values(twice, "block_angle")
@@ -101,11 +108,22 @@ def replay(tmp_path: Path) -> Path:
     return tmp_path / "in.zarr"
 
 
-ASK = ["format=diffusion_policy", "state=[state]", "control_rate=10", "task=t", "source=s"]
+ASK = [
+    "recipe.format=diffusion_policy",
+    "recipe.state=[state]",
+    "recipe.control_rate=10",
+    "recipe.task=t",
+    "recipe.source=s",
+]
 
 
 def test_a_camera_needs_no_plus(replay: Path, tmp_path: Path) -> None:
-    wanted = ["action=[action]", "cameras.top=img", "+cameras.front=img", "camera_size=[3,4]"]
+    wanted = [
+        "recipe.action=[action]",
+        "recipe.cameras.top=img",
+        "+recipe.cameras.front=img",
+        "recipe.camera_size=[3,4]",
+    ]
     store = run(tmp_path, replay, *ASK, *wanted)
     assert {name: frames.shape for name, frames in store.cameras.items()} == {
         "front": (3, 4, 3),
@@ -118,10 +136,10 @@ def test_columns_on_the_command_line(replay: Path, tmp_path: Path) -> None:
         tmp_path,
         replay,
         *ASK,
-        "action_from='state[t+1]'",
-        "action_columns=[{of: state_1, name: dy, unit: m, scale: 0.5, minus: state_0}]",
-        "resample={rate: 5, observations: linear, actions: sum}",
-        "instruction=push it",
+        "recipe.action_from='state[t+1]'",
+        "recipe.action_columns=[{of: state_1, name: dy, unit: m, scale: 0.5, minus: state_0}]",
+        "recipe.resample={rate: 5, observations: linear, actions: sum}",
+        "recipe.instruction=push it",
     )
     np.testing.assert_array_equal(store.episode_lengths, [5, 10])
     np.testing.assert_allclose(store.actions()[:4, 0], 2 / 29, atol=1e-6)
@@ -132,20 +150,29 @@ def test_columns_on_the_command_line(replay: Path, tmp_path: Path) -> None:
     ("changes", "text"),
     [
         (["recipe=robosuite_lft"], "unknown recipe 'robosuite_lft'; known: .*'robosuite_lift'"),
-        (["action_columns=[{off: a}]"], "unknown setting 'off'; there are .*Did you mean 'of'"),
-        (["action_columns=[{name: a}]"], r"no value for action_columns\[0\].of"),
-        (["action_columns=[{of: action_0, scale: 0}]"], "a scale that is not 0"),
-        (["action_columns=[{of: actin_0}]"], "unknown column .* Did you mean 'action_0'"),
-        (["resample.rte=5"], "unknown setting 'resample.rte'.*Did you mean 'resample.rate'"),
-        (["resample.rate=5"], "nobody says how observation columns state_0, state_1 go there"),
-        (["camera.top=img"], "unknown setting 'camera.top'"),
+        (
+            ["recipe.action_columns=[{off: a}]"],
+            "unknown setting 'off'.*Did you mean 'of'",
+        ),
+        (["recipe.action_columns=[{name: a}]"], r"no value for recipe.action_columns\[0\].of"),
+        (["recipe.action_columns=[{of: action_0, scale: 0}]"], "a scale that is not 0"),
+        (["recipe.action_columns=[{of: actin_0}]"], "unknown column .* Did you mean 'action_0'"),
+        (
+            ["recipe.resample.rte=5"],
+            "unknown setting 'recipe.resample.rte'.*Did you mean 'recipe.resample.rate'",
+        ),
+        (
+            ["recipe.resample.rate=5"],
+            "nobody says how observation columns state_0, state_1 go there",
+        ),
+        (["recipe.camera.top=img"], "unknown setting 'recipe.camera.top'"),
     ],
 )
 def test_what_is_not_understood_is_refused(
     replay: Path, tmp_path: Path, changes: list[str], text: str
 ) -> None:
     with pytest.raises(AmbientPolicyError, match=text):
-        run(tmp_path, replay, *ASK, "action=[action]", *changes)
+        run(tmp_path, replay, *ASK, "recipe.action=[action]", *changes)
     assert [path.name for path in tmp_path.iterdir()] == ["in.zarr"]
 
 
@@ -156,4 +183,4 @@ def test_a_recipe_for_another_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         SettingsError, match="unknown column of the source 'joint_0'; known: states_1"
     ):
-        run(tmp_path, LIFT, "recipe=robosuite_lift", "observation_names=null")
+        run(tmp_path, LIFT, "recipe=robosuite_lift", "recipe.observation_names=null")

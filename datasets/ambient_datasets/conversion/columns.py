@@ -21,34 +21,31 @@ Table: TypeAlias = NDArray[np.float64]
 
 @dataclass
 class Column:
-    """One column of the store: scale * source + offset, or what ``gripper`` makes of the source.
+    """One column of the store: scale * source + offset, or what ``gripper`` makes of the source."""
 
-    Attributes:
-        of: the source's column, by the name it comes with (``observation_names`` or
-            ``action_names`` where given, else the file's own, else key_0, key_1, ..).
-        name: in the store; None keeps the source's.
-        unit: in the store; None keeps the source's, where the number stays what it is.
-        scale, offset: from the source's unit to this one.
-        ahead: of an action: the source's column is read so many rows later; as many rows are
-            dropped from the end of the episode.
-        plus: observation column of the source whose value at the store's row is added, in this
-            column's unit: a difference becomes absolute.
-        minus: likewise subtracted: an absolute value becomes one relative to now.
-        wrap: an angle [rad] is brought to [-pi, pi) at the end.
-        gripper: the source's convention for open and closed.
-        resample: how it goes to another rate, see ``resample.METHODS``; None: as the others.
-    """
-
+    # the source's column, by the name it comes with (observation_names or action_names where
+    # given, else the file's own, else key_0, key_1, ..)
     of: str
+    # in the store; null keeps the source's, a unit where the number stays what it is
     name: str | None = None
     unit: str | None = None
+    # from the source's unit to this one
     scale: float = 1.0
     offset: float = 0.0
+    # of an action: the source's column is read so many rows later, and as many rows are dropped
+    # from the end of the episode
     ahead: int = 0
+    # observation column of the source whose value at the store's row is added, in this column's
+    # unit: a difference becomes absolute
     plus: str | None = None
+    # likewise subtracted: an absolute value becomes one relative to now
     minus: str | None = None
+    # bring an angle [rad] to [-pi, pi) at the end
     wrap: bool = False
+    # the source's convention for open and closed
     gripper: Gripper | None = None
+    # how it goes to another rate, as of resample.observations and resample.actions; null: as the
+    # others
     resample: str | None = None
 
     def __post_init__(self) -> None:

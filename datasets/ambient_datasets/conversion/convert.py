@@ -4,105 +4,42 @@ A stopped conversion continues: episodes are stored in the order of the source a
 commit, so the number stored says which comes next. One episode lies in memory at a time.
 """
 
-import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ambient_datasets.conversion.columns import unused
 from ambient_datasets.conversion.parts import CONVERTED, forget_parts, parts_folder
 from ambient_datasets.conversion.recipe import Recipe, follow
-from ambient_datasets.conversion.shards import Advance, Origin, fill_in_parts
+from ambient_datasets.conversion.report import Conversion
+from ambient_datasets.conversion.settings import ConvertSettings
+from ambient_datasets.conversion.shards import Origin, fill_in_parts
 from ambient_datasets.demonstrations import Demonstrations
 from ambient_datasets.formats import open_demonstrations
 from ambient_datasets.layout import find_cameras, read_attributes, read_ends, read_instructions
 from ambient_datasets.reading import open_group
-from ambient_datasets.store import JSON, Appender, Attributes, Episode, create_store, update_extra
+from ambient_datasets.records import JSON, Attributes, Episode
+from ambient_datasets.store import Appender, create_store, update_extra
 from ambient_policy.errors import DataError, SettingsError
 from ambient_policy.files import disk_errors, lock_folder, refuse_inside
-from ambient_policy.jobs import JobSettings
+from ambient_policy.progress import Bar, progress
 
 # entry of the store's attribute extra: the episodes that were not asked for
 LEFT_OUT = "left_out"
 LONGEST = 80  # characters of a value in a message
 
 
-@dataclass(frozen=True)
-class Conversion:
-    """What a conversion stored.
-
-    Attributes:
-        out: the store.
-        kept: episodes in it.
-        rows: control steps in it.
-        found: episodes of the source.
-        named: of those not kept, the ones that ``leave_out`` names.
-        attributes: of the store.
-        cameras: of the store, by name.
-        instructions: distinct texts.
-        left: what was not taken: keys of the source in the format's own names, and columns.
-    """
-
-    out: Path
-    kept: int
-    rows: int
-    found: int
-    named: int
-    attributes: Attributes
-    cameras: tuple[str, ...]
-    instructions: int
-    left: tuple[str, ...]
-
-    def __str__(self) -> str:
-        rate = self.attributes.control_rate
-        beyond = self.found - self.kept - self.named
-        return (
-            f"{self.out}: kept {self.kept} of {self.found} episodes, {self.rows} rows, "
-            f"{self.rows / rate / 3600:.3g} h at {rate:g} Hz; left {self.named} by leave_out and "
-            f"{beyond} beyond max_episodes\n"
-            f"observation: {_columns(self.attributes, 'observation')}\n"
-            f"action: {_columns(self.attributes, 'action')}\n"
-            f"cameras: {', '.join(self.cameras) or 'none'}; "
-            f"instructions: {self.instructions or 'none'}\n"
-            f"left in the source: {', '.join(self.left) or 'nothing that is there at every step'}"
-        )
-
-
-def _columns(attributes: Attributes, kind: str) -> str:
-    names, units = (getattr(attributes, f"{kind}_{part}") for part in ("names", "units"))
-    return ", ".join(f"{name} [{unit}]" for name, unit in zip(names, units, strict=True))
-
-
-def convert(
-    path: str | Path,
-    kind: str,
-    out: str | Path,
-    recipe: Recipe,
-    *,
-    max_episodes: int | None = None,
-    leave_out: Sequence[int] = (),
-    jobs: JobSettings | None = None,
-    progress: bool = True,
-) -> Conversion:
-    """Fill the store at ``out`` with the episodes of a source, in their order.
+def convert(settings: ConvertSettings, console: Console | None = None) -> Conversion:
+    """Fill a store with the episodes of a source, in their order.
 
     Args:
-        path: the source, as its format has it.
-        kind: its format, one of ``formats.FORMATS``.
-        out: a new store, or one begun with the same source and recipe.
-        recipe: what to take, what it means, and what to do with it.
-        max_episodes: to hold in the end; None takes all.
-        leave_out: numbers of episodes of the source not to take.
-        jobs: how many convert at once, and where; None is this process. The store is the same.
-        progress: show a bar.
+        settings: source, recipe and store.
+        console: where the progress bar appears; None is the standard error.
 
     Raises:
         SettingsError: for an unknown format or numbers that make no sense, while another process
@@ -110,26 +47,35 @@ def convert(
         DataError: naming file and place; if another conversion lies at ``out``. Episodes before a
             faulty one stay stored.
     """
-    out, jobs = Path(out), jobs or JobSettings(workers=1)
-    _check_place(out, Path(path))
-    reader = open_demonstrations(kind, path, recipe)
-    source = follow(Path(path), reader, recipe)
-    chosen = _choose(len(source), max_episodes, leave_out)
-    extra = _extra(path, kind, recipe, len(source), leave_out)
+    path, out, recipe = Path(settings.path), Path(settings.out), settings.recipe
+    _check_place(out, path)
+    reader = open_demonstrations(path, recipe)
+    source = follow(path, reader, recipe)
+    episodes = _choose(len(source), settings.max_episodes, settings.leave_out)
+    extra = _extra(settings, len(source))
     if not out.exists():
-        _begin(out, source, chosen[0], extra)
+        _begin(out, source, episodes[0], extra)
     with lock_folder(out):
-        left = _go_on(out, source, chosen, extra)
-        with _bar(f"convert {kind}", len(chosen) - len(left), len(chosen), progress) as told:
-            # beside parts no episode is appended: frames of theirs may lie beyond the store's end
-            if jobs.alone and not parts_folder(out).exists():
-                _append(out, source, left, told)
-            else:
-                origin = Origin(Path(path).absolute(), kind, recipe)
-                span = len(source) if max_episodes is None else min(len(source), max_episodes)
-                fill_in_parts(out.absolute(), origin, left, span, jobs, told)
+        missing = _missing(out, source, episodes, extra)
+        stored = len(episodes) - len(missing)
+        with progress(f"convert {recipe.format}", len(episodes), stored, console) as bar:
+            _fill(settings, source, missing, bar)
         forget_parts(out)
-        return _report(out, source, len({*leave_out}), _left(reader, recipe))
+        return _report(settings, source, _unused(reader, recipe))
+
+
+def _fill(
+    settings: ConvertSettings, source: Demonstrations, episodes: Sequence[int], bar: Bar
+) -> None:
+    """Append episodes of the source, by one process or several."""
+    out = Path(settings.out)
+    # beside parts no episode is appended: frames of theirs may lie beyond the store's end
+    if settings.jobs.alone and not parts_folder(out).exists():
+        _append(out, source, episodes, bar)
+        return
+    origin = Origin(Path(settings.path).absolute(), settings.recipe)
+    span = min(len(source), settings.max_episodes or len(source))
+    fill_in_parts(out.absolute(), origin, episodes, span, settings.jobs, bar.advance)
 
 
 def _check_place(out: Path, path: Path) -> None:
@@ -147,41 +93,43 @@ def _begin(out: Path, source: Demonstrations, first: int, extra: dict[str, JSON]
         create_store(out, described, dict(source.cameras))
 
 
-def _go_on(
-    out: Path, source: Demonstrations, chosen: list[int], extra: dict[str, JSON]
+def _missing(
+    out: Path, source: Demonstrations, episodes: list[int], extra: dict[str, JSON]
 ) -> list[int]:
-    """The numbers of the episodes that the store lacks, which begins as is asked for now."""
+    """The numbers of the episodes that the store lacks; it must begin with the others."""
     _check_same(out, source, extra)
-    held, _ = _stored(out)
-    _check_order(out, len(held), chosen, _choose(len(source), None, _left_out(out)))
-    left = chosen[len(held) :]
-    if left:
+    stored = len(_stored(out)[0])
+    _check_order(out, stored, episodes, _choose(len(source), None, _excluded(out)))
+    missing = episodes[stored:]
+    if missing:
         Appender(out)  # refuses an annotated store, and clears what a kill left
     update_extra(out, **{LEFT_OUT: extra[LEFT_OUT]})
-    return left
+    return missing
 
 
-def _append(out: Path, source: Demonstrations, episodes: Sequence[int], told: Advance) -> None:
+def _append(out: Path, source: Demonstrations, episodes: Sequence[int], bar: Bar) -> None:
     if not episodes:
         return  # a complete store may be annotated, and then takes no appender
     appender = Appender(out)
     for i in episodes:
         appender.append(_read_episode(source, i, appender.episodes, out))
-        told(1)
+        bar.advance()
 
 
-def _report(out: Path, source: Demonstrations, named: int, left: tuple[str, ...]) -> Conversion:
-    ends, texts = _stored(out)
+def _report(
+    settings: ConvertSettings, source: Demonstrations, unused: tuple[str, ...]
+) -> Conversion:
+    ends, texts = _stored(Path(settings.out))
     return Conversion(
-        out,
+        Path(settings.out),
         len(ends),
         int(ends[-1]),
         len(source),
-        named,
+        len({*settings.leave_out}),
         source.attributes,
         tuple(source.cameras),
         texts,
-        left,
+        unused,
     )
 
 
@@ -193,33 +141,31 @@ def _choose(episodes: int, most: int | None, leave_out: Sequence[int]) -> list[i
             f"max_episodes = {most}, leave_out = {list(leave_out)}: the source has {episodes} "
             f"episodes. Give at least 1, and numbers from 0 to {episodes - 1}."
         )
-    left = {*leave_out}
-    chosen = [i for i in range(episodes) if i not in left][:most]
+    excluded = {*leave_out}
+    chosen = [i for i in range(episodes) if i not in excluded][:most]
     if not chosen:
         raise SettingsError(f"leave_out = {list(leave_out)}: none of {episodes} episodes is left.")
     return chosen
 
 
-def _extra(
-    path: str | Path, kind: str, recipe: Recipe, episodes: int, leave_out: Sequence[int]
-) -> dict[str, JSON]:
+def _extra(settings: ConvertSettings, episodes: int) -> dict[str, JSON]:
     """What makes a conversion this one and no other; and the episodes named to be left."""
-    asked = {"path": str(Path(path).resolve()), "format": kind, "episodes": episodes}
-    origin = json.loads(json.dumps({**asked, **recipe.record()}))
-    return {CONVERTED: origin, LEFT_OUT: cast(JSON, sorted({*leave_out}))}
+    place: dict[str, JSON] = {"path": str(Path(settings.path).resolve()), "episodes": episodes}
+    excluded: JSON = [*sorted({*settings.leave_out})]
+    return {CONVERTED: {**place, **settings.recipe.record()}, LEFT_OUT: excluded}
 
 
-def _left(reader: Demonstrations, recipe: Recipe) -> tuple[str, ...]:
+def _unused(reader: Demonstrations, recipe: Recipe) -> tuple[str, ...]:
     """What the recipe does not take: keys, and columns of keys; "states[1:8]" takes some."""
-    asked = {*recipe.state, *recipe.action, *recipe.cameras.values()}
+    used = {*recipe.state, *recipe.action, *recipe.cameras.values()}
     parts: dict[str, list[str]] = {}
-    for key in sorted(asked):
+    for key in sorted(used):
         name, bracket, columns = key.partition("[")
         parts.setdefault(name, []).append(bracket + columns)
     keys = [
         f"{key} but for {', '.join(parts[key])}" if key in parts else key
         for key in reader.keys
-        if key not in asked
+        if key not in used
     ]
     return (*keys, *unused(reader.attributes, recipe.observation_columns, recipe.action_columns))
 
@@ -240,26 +186,26 @@ def _stored(out: Path) -> tuple[NDArray[np.int64], int]:
     return ends, len(texts)
 
 
-def _left_out(out: Path) -> list[int]:
+def _excluded(out: Path) -> list[int]:
     return cast(list[int], _read(out)[0].extra[LEFT_OUT])
 
 
 def _check_same(out: Path, source: Demonstrations, extra: dict[str, JSON]) -> None:
     """Refuse to continue a store that another conversion, or anything else, began."""
-    found, cameras = _read(out)
-    asked = extra[CONVERTED]
-    if CONVERTED not in found.extra or LEFT_OUT not in found.extra:
+    stored, cameras = _read(out)
+    recipe = extra[CONVERTED]
+    if CONVERTED not in stored.extra or LEFT_OUT not in stored.extra:
         raise DataError(
             f"{out}: this store was not converted from anything. Give another out, or delete it."
         )
-    held = found.extra[CONVERTED]
-    if held != asked:
+    before = stored.extra[CONVERTED]
+    if before != recipe:
         raise DataError(
-            f"{out}: this store was converted from {_differing(held, asked)}, but "
-            f"{_differing(asked, held)} was asked for. Ask for the same, delete the store or give "
-            "another out."
+            f"{out}: this store was converted from {_differing(before, recipe)}, but "
+            f"{_differing(recipe, before)} was asked for. Ask for the same, delete the store or "
+            "give another out."
         )
-    if (replace(found, extra={}), cameras) != (
+    if (replace(stored, extra={}), cameras) != (
         replace(source.attributes, extra={}),
         dict(source.cameras),
     ):
@@ -272,37 +218,27 @@ def _check_same(out: Path, source: Demonstrations, extra: dict[str, JSON]) -> No
 def _differing(these: JSON, those: JSON) -> str:
     """What of these differs from those, every value cut to a length that can be read."""
     one, other = cast(dict[str, JSON], these), cast(dict[str, JSON], those)
-    told = [
+    items = (
         f"{key} = {value!s:.{LONGEST}}" for key, value in one.items() if other.get(key) != value
-    ]
-    return "{" + ", ".join(told) + "}"
+    )
+    return "{" + ", ".join(items) + "}"
 
 
-def _check_order(out: Path, held: int, chosen: list[int], before: list[int]) -> None:
+def _check_order(out: Path, stored: int, chosen: list[int], before: list[int]) -> None:
     """Refuse where the episodes stored are not the first of those chosen now."""
-    if chosen[:held] != before[:held]:
+    if chosen[:stored] != before[:stored]:
         raise DataError(
-            f"{out}: holds {held} episodes already, {before[:held][-5:]} the last of them, and "
+            f"{out}: holds {stored} episodes already, {before[:stored][-5:]} the last of them, and "
             f"those asked for now are {len(chosen)}, others among them. Ask for at least as many "
             "and leave out only later ones, delete the store or give another out."
         )
 
 
-def _read_episode(source: Demonstrations, i: int, held: int, out: Path) -> Episode:
+def _read_episode(source: Demonstrations, i: int, stored: int, out: Path) -> Episode:
     try:
         return source.episode(i)
     except DataError as error:
         raise DataError(
-            f"{error} (Episode {i} of the source, counted from 0; the {held} before "
+            f"{error} (Episode {i} of the source, counted from 0; the {stored} before "
             f"it are stored in {out}. To go on without it add {i} to leave_out.)"
         ) from error
-
-
-@contextmanager
-def _bar(words: str, done: int, total: int, progress: bool) -> Iterator[Callable[[int], None]]:
-    """A bar of episodes; what it gives is called with how many more are done."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    console = Console(stderr=True, quiet=not progress)
-    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not progress) as bar:
-        task = bar.add_task(words, total=total, completed=done)
-        yield partial(bar.advance, task)

@@ -17,15 +17,13 @@ MEANT = 0.1
 class Gripper:
     """What a source's gripper column says when open and when closed.
 
-    Attributes:
-        open, closed: its value then.
-        relative: the numbers are commands, 0 between them leaves the gripper as it is; then open
-            and closed have opposite signs. Else they are a state (or the state aimed at): -1 and 1,
-            0 and 1, a width in metres.
+    A state (-1 and 1, 0 and 1, a width in metres), or the state aimed at; or relative commands.
     """
 
     open: float
     closed: float
+    # the numbers are commands, 0 between them leaves the gripper as it is; then open and closed
+    # have opposite signs
     relative: bool = False
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 Each step is a function from demonstrations to demonstrations; a step not asked for does not happen.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -12,44 +13,38 @@ from ambient_datasets.conversion.relabel import parse_action_from, relabel
 from ambient_datasets.conversion.resample import Resample, check_method, resample
 from ambient_datasets.conversion.resize import check_size, resize
 from ambient_datasets.demonstrations import Changed, Demonstrations, Request
-from ambient_datasets.records import Episode
+from ambient_datasets.records import JSON, Episode
 from ambient_policy.errors import SettingsError
 
 
-@dataclass(frozen=True)
+@dataclass
 class Recipe(Request):
-    """A request to a reader, and what is done to the episodes that it hands over.
+    """A request to a reader, and what is done to the episodes that it hands over."""
 
-    Attributes:
-        action_from: "key[t+k]": the action of a row is that key k rows later, k >= 1, and the last
-            k rows go; ``action`` is empty then, and becomes that key. None: actions as they come.
-        instruction: words for episodes that have none of their own; None for none.
-        observation_columns, action_columns: of the store, in order; none keeps the source's.
-        resample: the store's rate, and how columns go there.
-        camera_size: (H, W) [px] of every camera in the store; None keeps the source's.
-    """
-
+    # instead of action: "key[t+k]", that key k rows later, k >= 1; the last k rows go
     action_from: str | None = None
+    # words for episodes that have none of their own; null: none
     instruction: str | None = None
-    observation_columns: tuple[Column, ...] = ()
-    action_columns: tuple[Column, ...] = ()
+    # the store's columns in order, made of the source's; none: all as they come
+    observation_columns: list[Column] = field(default_factory=list)
+    action_columns: list[Column] = field(default_factory=list)
+    # the store's rate, and how columns go there
     resample: Resample = field(default_factory=Resample)
-    camera_size: tuple[int, int] | None = None
+    # [height, width] [px] of every camera in the store; null: as they come
+    camera_size: list[int] | None = None
 
     def __post_init__(self) -> None:
         if self.action_from is not None:
             key, _ = parse_action_from(self.action_from)
-            if tuple(self.action) not in ((), (key,)):
+            if [*self.action] not in ([], [key]):
                 raise SettingsError(
-                    f"action = {list(self.action)} and action_from = '{self.action_from}' given: "
-                    "the action comes from one of them. Give action=[] beside action_from."
+                    f"action = {[*self.action]} and action_from = '{self.action_from}' given: the "
+                    "action comes from one of them. Give action=[] beside action_from."
                 )
-            object.__setattr__(self, "action", (key,))
+            self.action = [key]
         super().__post_init__()
-        for name in ("observation_columns", "action_columns"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
         self._check_methods()
-        self._check_words()
+        self._check_instruction()
         self._check_size()
 
     def _check_methods(self) -> None:
@@ -58,7 +53,7 @@ class Recipe(Request):
                 place = f"observation column '{column.name or column.of}': resample"
                 check_method(place, column.resample, observed=True)
 
-    def _check_words(self) -> None:
+    def _check_instruction(self) -> None:
         if self.instruction is not None and not self.instruction.strip():
             raise SettingsError("instruction is empty: give words, or null for none.")
 
@@ -66,19 +61,20 @@ class Recipe(Request):
         if self.camera_size is None:
             return
         check_size(self.camera_size)
-        object.__setattr__(self, "camera_size", tuple(self.camera_size))
         if not self.cameras:
             raise SettingsError(
                 f"camera_size = {list(self.camera_size)}, but no camera is asked for. Give "
-                "cameras.<name>=<key>, or camera_size=null."
+                "+cameras.<name>=<key>, or camera_size=null."
             )
 
-    def record(self) -> dict[str, object]:
+    def record(self) -> dict[str, JSON]:
         """What makes it this recipe and no other: the request, and every step that happens."""
-        plain = {item.name for item in fields(Request)}
-        none = asdict(Recipe(("-",), ("-",), "-", "-"))
-        values = asdict(self).items()
-        return {key: value for key, value in values if key in plain or value != none[key]}
+        request = {item.name for item in fields(Request)}
+        plain = asdict(Recipe(format="-", state=["-"], action=["-"]))
+        values = json.loads(json.dumps(asdict(self)))
+        return {
+            key: value for key, value in values.items() if key in request or value != plain[key]
+        }
 
 
 def follow(path: Path, source: Demonstrations, recipe: Recipe) -> Demonstrations:
@@ -117,17 +113,17 @@ def _mapped(path: Path, source: Demonstrations, recipe: Recipe) -> Demonstration
 
 
 def _resampled(path: Path, source: Demonstrations, recipe: Recipe) -> Demonstrations:
-    asked, attributes = recipe.resample, source.attributes
-    if asked.rate is None:
+    settings, attributes = recipe.resample, source.attributes
+    if settings.rate is None:
         return source
     names = attributes.observation_names
     observations = (
         ("hold",) * len(names)
-        if asked.causal
-        else methods("observation", recipe.observation_columns, names, asked.observations)
+        if settings.causal
+        else methods("observation", recipe.observation_columns, names, settings.observations)
     )
-    actions = methods("action", recipe.action_columns, attributes.action_names, asked.actions)
-    return resample(path, source, asked.rate, observations, actions)
+    actions = methods("action", recipe.action_columns, attributes.action_names, settings.actions)
+    return resample(path, source, settings.rate, observations, actions)
 
 
 def _resized(path: Path, source: Demonstrations, recipe: Recipe) -> Demonstrations:

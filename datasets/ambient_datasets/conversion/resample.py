@@ -61,19 +61,16 @@ Places = tuple[NDArray[np.int64], Table]  # (n,) an old row, and how far each ne
 
 @dataclass
 class Resample:
-    """The rate of the store, and how columns that do not say it themselves go there.
+    """The rate of the store, and how columns that do not say it themselves go there."""
 
-    Attributes:
-        rate: of the store [Hz]; None keeps the source's.
-        observations, actions: linear, angle or hold; for actions also target, target_angle,
-            target_hold, sum and mean.
-        causal: every observation is held, as the frames are, whatever its column says: none knows
-            the source's next row.
-    """
-
+    # of the store [Hz]; null keeps the source's
     rate: float | None = None
+    # linear, angle or hold
     observations: str | None = None
+    # those, target, target_angle, target_hold, sum or mean
     actions: str | None = None
+    # hold every observation, as the frames are held, whatever its column says: none knows the
+    # source's next row
     causal: bool = False
 
     def __post_init__(self) -> None:

@@ -26,7 +26,7 @@ def check_size(size: Sequence[int]) -> None:
         )
 
 
-def resize(path: Path, source: Demonstrations, size: tuple[int, int]) -> Demonstrations:
+def resize(path: Path, source: Demonstrations, size: Sequence[int]) -> Demonstrations:
     """Frames of every camera as (T,H,W,3), whatever shape they had: nothing is cut or padded.
 
     Each new pixel is the mean of the old ones around it, weighted by a triangle as wide as two new
@@ -40,18 +40,17 @@ def resize(path: Path, source: Demonstrations, size: tuple[int, int]) -> Demonst
     check_size(size)
 
     def change(episode: Episode) -> Episode:
-        images = {name: _resized(frames, size) for name, frames in episode.images.items()}
+        images = {name: _resized(frames, *size) for name, frames in episode.images.items()}
         return replace(episode, images=images)
 
-    cameras = dict.fromkeys(source.cameras, (*size, 3))
+    cameras = dict.fromkeys(source.cameras, (size[0], size[1], 3))
     return Changed(path, source, source.attributes, cameras, change)
 
 
-def _resized(frames: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+def _resized(frames: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     """(T,h,w,3) as (T,H,W,3)."""
-    if frames.shape[1:3] == size:
+    if frames.shape[1:3] == (height, width):
         return frames
-    height, width = size
     out = np.empty((len(frames), height, width, 3), np.uint8)
     for i, frame in enumerate(frames):
         picture = Image.fromarray(frame).resize((width, height), Image.Resampling.BILINEAR)

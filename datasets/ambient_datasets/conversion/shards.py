@@ -37,17 +37,15 @@ class Origin:
 
     Attributes:
         path: the source, as its format has it; absolute.
-        kind: its format.
         recipe: what to take and what to do with it.
     """
 
     path: Path
-    kind: str
     recipe: Recipe
 
     def open(self) -> Demonstrations:
         """Open the source; its episodes come out as the recipe makes them."""
-        reader = open_demonstrations(self.kind, self.path, self.recipe)
+        reader = open_demonstrations(self.path, self.recipe)
         return follow(self.path, reader, self.recipe)
 
     def without_frames(self) -> "Origin":

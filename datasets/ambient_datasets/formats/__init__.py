@@ -28,18 +28,18 @@ FORMATS = {
 }
 
 
-def open_demonstrations(kind: str, path: StrPath, request: Request) -> Demonstrations:
+def open_demonstrations(path: StrPath, request: Request) -> Demonstrations:
     """Demonstrations in a format of others.
 
     Args:
-        kind: one of ``FORMATS``.
-        path: a file or folder, as that format has it.
-        request: what to take, and what it means.
+        path: a file or folder, as the format has it.
+        request: the format, one of ``FORMATS``; what to take, and what it means.
 
     Raises:
         SettingsError: for an unknown format, or one whose libraries are not installed.
         DataError: naming file and place.
     """
+    kind = request.format
     if kind not in FORMATS:
         raise unknown("format", kind, FORMATS)
     module, function = FORMATS[kind]

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ambient_datasets.demonstrations import (
     MAX_PIXELS,
+    Labels,
     Request,
     default_names,
     describe,
@@ -175,8 +176,8 @@ def open_lerobot(path: StrPath, request: Request) -> LeRobot:
         find_decoder(info.path)
     index = read_index(info, films)
     first, stop = _split(info, request.split)
-    state, action = _names(info, request.state), _names(info, request.action)
-    attributes = describe(info.path, request, state, action, info.fps)
+    state, action = (Labels(_names(info, keys)) for keys in (request.state, request.action))
+    attributes = describe(info.root, request, state, action, info.fps)
     return LeRobot(
         info,
         request,

@@ -16,7 +16,7 @@ import zarr
 from numpy.typing import NDArray
 
 from ambient_datasets.chunks import check_chunks
-from ambient_datasets.demonstrations import MAX_FRAMES, Request, default_names, describe
+from ambient_datasets.demonstrations import MAX_FRAMES, Labels, Request, default_names, describe
 from ambient_datasets.formats.diffusion_policy import ENDS, read_ends
 from ambient_datasets.formats.numbers import to_float32
 from ambient_datasets.formats.replay_beside import Beside, read_beside
@@ -125,15 +125,16 @@ def open_replay(path: StrPath, request: Request) -> Replay:
         ends = read_ends(group, path)
         if len(ends) == 0:
             raise fault(path, ENDS, "no episodes", "Give a file that holds at least one.")
-        names = [
-            default_names(keys, [_width(group, path, key, ends) for key in keys])
+        observations, actions = (
+            Labels(default_names(keys, [_width(group, path, key, ends) for key in keys]))
             for keys in (request.state, request.action)
-        ]
+        )
         frames = {name: _frames(group, path, key, ends) for name, key in request.cameras.items()}
         beside = read_beside(group, path, len(ends))
-    attributes = describe(path, request, names[0], names[1])
+    attributes = describe(path, request, observations, actions)
     keys = tuple(sorted(_list_keys(path)))
-    return Replay(path, attributes, ends, request.state, request.action, frames, keys, beside)
+    state, action = tuple(request.state), tuple(request.action)
+    return Replay(path, attributes, ends, state, action, frames, keys, beside)
 
 
 def _list_keys(path: Path) -> set[str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ambient_datasets.demonstrations import Request, default_names, describe
+from ambient_datasets.demonstrations import Labels, Request, default_names, describe
 from ambient_datasets.formats.pictures import check_memory
 from ambient_datasets.formats.rlds_layout import (
     FEATURES,
@@ -207,7 +207,7 @@ def _describe(folder: Path, request: Request, features: Mapping[str, Feature]) -
         default_names(keys, [math.prod(features[key].shape) for key in keys])
         for keys in (request.state, request.action)
     )
-    return describe(folder, request, observation, action)
+    return describe(folder, request, Labels(observation), Labels(action))
 
 
 def _find_words(features: Mapping[str, Feature]) -> Feature | None:

@@ -23,7 +23,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ambient_datasets.demonstrations import Request, describe
+from ambient_datasets.demonstrations import Labels, Request, describe
 from ambient_datasets.formats.apart import RESTORE, read_apart, read_episode_apart
 from ambient_datasets.formats.hdf5 import (
     find_array,
@@ -104,10 +104,12 @@ def open_robomimic(path: StrPath, request: Request) -> RobomimicDemonstrations:
     """
     path = Path(path)
     index = Index.decode(read_apart(path, "the file", lambda: read_index(path, request).encode()))
-    names = [
-        [name for part in parts for name in part.names] for parts in (index.state, index.action)
-    ]
-    attributes = describe(path, request, names[0], names[1], _control_rate(index.world, path))
+    observations, actions = (
+        Labels([name for part in parts for name in part.names])
+        for parts in (index.state, index.action)
+    )
+    rate = _control_rate(index.world, path)
+    attributes = describe(path, request, observations, actions, rate)
     return RobomimicDemonstrations(path, replace(attributes, extra=dict(index.world)), index)
 
 

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ambient_datasets.conversion.convert import Conversion, convert
+from ambient_datasets.conversion.convert import convert
 from ambient_datasets.conversion.recipe import Recipe
+from ambient_datasets.conversion.report import Conversion
+from ambient_datasets.conversion.settings import ConvertSettings
 from ambient_datasets.store import Annotation, annotate_store, create_store, open_store
 from ambient_policy.errors import AmbientPolicyError, DataError, SettingsError
 from ambient_policy.files import lock_folder
@@ -22,6 +24,7 @@ ENDS = np.cumsum(LENGTHS)
 
 def ask(**changes: Any) -> Recipe:
     values: dict[str, Any] = {
+        "format": "diffusion_policy",
         "state": ("state",),
         "action": ("action",),
         "task": "push",
@@ -47,8 +50,11 @@ def source(tmp_path: Path) -> Path:
 
 
 def run(source: Path, **changes: Any) -> Conversion:
-    values: dict[str, Any] = {"progress": False, "recipe": ask(), **changes}
-    return convert(source, "diffusion_policy", source.parent / "out.zarr", **values)
+    return run_to(source.parent / "out.zarr", source, **changes)
+
+
+def run_to(out: Path, source: Path, **changes: Any) -> Conversion:
+    return convert(ConvertSettings(str(source), str(out), **{"recipe": ask(), **changes}))
 
 
 def held(source: Path) -> list[int]:
@@ -66,7 +72,7 @@ def held(source: Path) -> list[int]:
 
 def test_all_of_it_arrives_once(source: Path) -> None:
     conversion = run(source)
-    assert (conversion.kept, conversion.rows, conversion.found) == (5, 15, 5)
+    assert (conversion.episodes, conversion.rows, conversion.source_episodes) == (5, 15, 5)
     assert run(source) == conversion and held(source) == LENGTHS
     store = open_store(conversion.out)
     np.testing.assert_array_equal(store.actions()[:, 0], -np.arange(1, 16))
@@ -75,9 +81,11 @@ def test_all_of_it_arrives_once(source: Path) -> None:
 
 def test_it_says_what_was_kept_and_what_left(source: Path) -> None:
     text = str(run(source, max_episodes=3, leave_out=[1]))
-    assert "kept 3 of 5 episodes, 9 rows, 0.00025 h at 10 Hz; left 1 by leave_out and 1 bey" in text
+    assert text.startswith(f"{source.parent / 'out.zarr'}:\n")
+    assert "episodes: 3 of 5, 1 left by leave_out, 1 beyond max_episodes\n" in text
+    assert "rows: 9, 0.00025 h at 10 Hz\n" in text
     assert "observation: state_0 [unknown], state_1 [unknown]\naction: action_0 [unknown]" in text
-    assert "cameras: top; instructions: none" in text
+    assert "cameras: top\ninstructions: none\n" in text
     assert held(source) == [3, 4, 2]
 
 
@@ -127,7 +135,7 @@ def test_a_faulty_episode_is_named_and_can_be_left_out(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=text):
             run(source, recipe=recipe)
     conversion = run(source, recipe=recipe, leave_out=[2])
-    assert (conversion.kept, conversion.named) == (4, 1)
+    assert (conversion.episodes, conversion.excluded) == (4, 1)
     assert open_store(conversion.out).attributes.extra["left_out"] == [2]
     with pytest.raises(DataError, match="holds 4 episodes already, .* leave out only later ones"):
         run(source, recipe=recipe, leave_out=[1])
@@ -208,15 +216,15 @@ def test_out_is_a_folder_of_its_own(source: Path, tmp_path: Path) -> None:
         (Path("/proc/nowhere/out.zarr"), "could not be written"),
     ):
         with pytest.raises(AmbientPolicyError, match=text):
-            convert(source, "diffusion_policy", out, ask())
+            run_to(out, source)
     assert file.read_text() == "mine" and not (source / "inside.zarr").exists()
 
 
 def test_a_complete_store_may_be_annotated_and_asked_for_again(source: Path) -> None:
     out = source.parent / "out.zarr"
-    kept = convert(source, "diffusion_policy", out, ask(), max_episodes=2).kept
-    annotate_store(out, Annotation(np.zeros(kept), np.ones(kept), "of a normaliser"))
-    again = convert(source, "diffusion_policy", out, ask(), max_episodes=2)
-    assert again.kept == kept and open_store(out).annotation is not None
+    episodes = run_to(out, source, max_episodes=2).episodes
+    annotate_store(out, Annotation(np.zeros(episodes), np.ones(episodes), "of a normaliser"))
+    again = run_to(out, source, max_episodes=2)
+    assert again.episodes == episodes and open_store(out).annotation is not None
     with pytest.raises(DataError, match="annotated, and a new episode"):
-        convert(source, "diffusion_policy", out, ask())
+        run_to(out, source)

@@ -11,6 +11,7 @@ from ambient_datasets.conversion.convert import convert
 from ambient_datasets.conversion.gripper import Gripper
 from ambient_datasets.conversion.recipe import Recipe
 from ambient_datasets.conversion.resample import Resample
+from ambient_datasets.conversion.settings import ConvertSettings
 from ambient_datasets.store import Store, open_store
 from ambient_policy.errors import AmbientPolicyError, DataError, SettingsError
 from tests.datasets.stores import write_v2
@@ -31,8 +32,9 @@ STEPS: dict[str, Any] = {
 
 
 def ask(**changes: Any) -> Recipe:
-    values: dict[str, Any] = {"state": ["state"], "action": [], "task": "push", "source": "human"}
-    return Recipe(**{**values, "control_rate": 10.0, "cameras": {"top": "img"}, **changes})
+    values: dict[str, Any] = {"state": ["state"], "control_rate": 10.0, "cameras": {"top": "img"}}
+    labels = {"format": "diffusion_policy", "task": "push", "source": "human"}
+    return Recipe(**{**labels, **values, **changes})
 
 
 @pytest.fixture
@@ -52,9 +54,9 @@ def source(tmp_path: Path) -> Path:
 
 def run(source: Path, recipe: Recipe, **changes: Any) -> Store:
     out = source.parent / "out.zarr"
-    told = convert(source, "diffusion_policy", out, recipe, progress=False, **changes)
+    report = convert(ConvertSettings(str(source), str(out), recipe, **changes))
     store = open_store(out)
-    assert (told.kept, told.rows) == (len(store), len(store.actions()))
+    assert (report.episodes, report.rows) == (len(store), len(store.actions()))
     return store
 
 
@@ -131,12 +133,12 @@ def test_another_recipe_is_not_continued(source: Path, changes: dict[str, Any]) 
 
 def test_what_was_left_is_told(source: Path) -> None:
     out = source.parent / "out.zarr"
-    told = convert(source, "diffusion_policy", out, ask(**STEPS), progress=False)
-    assert told.left == ("action", "reward")
+    report = convert(ConvertSettings(str(source), str(out), ask(**STEPS)))
+    assert report.unused == ("action", "reward")
     columns = (Column("state_1"),)
     recipe = ask(action=["action"], observation_columns=columns, cameras={})
-    other = convert(source, "diffusion_policy", out.with_name("b"), recipe, progress=False)
-    assert other.left == ("img", "reward", "state_0")
+    other = convert(ConvertSettings(str(source), str(out.with_name("b")), recipe))
+    assert other.unused == ("img", "reward", "state_0")
     assert str(other).endswith("left in the source: img, reward, state_0")
 
 

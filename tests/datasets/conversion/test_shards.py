@@ -22,6 +22,7 @@ from ambient_datasets.conversion import shards, transfer
 from ambient_datasets.conversion.convert import convert
 from ambient_datasets.conversion.parts import parts_folder
 from ambient_datasets.conversion.recipe import Recipe
+from ambient_datasets.conversion.settings import ConvertSettings
 from ambient_datasets.conversion.shards import Origin, fill_in_parts
 from ambient_datasets.conversion.transfer import join
 from ambient_datasets.store import (
@@ -45,8 +46,9 @@ SCANDIR = os.scandir
 LENGTHS = [3, 40, 1, 12, 16, 7, 35, 2, 20, 9]
 WORDS = ["push it", "räume auf", "push it", "片付け", "lift"]
 RECIPE = Recipe(
-    state=("steps/observation/state",),
-    action=("steps/action",),
+    format="rlds",
+    state=["steps/observation/state"],
+    action=["steps/action"],
     task="toy",
     source="human",
     cameras={"top": "steps/observation/top"},
@@ -71,8 +73,7 @@ def run(source: Path, name: str, **changes: Any) -> Path:
     """Convert into a store beside the source."""
     out = source.parent / f"{name}.zarr"
     jobs = JobSettings(workers=changes.pop("workers", 1))
-    values: dict[str, Any] = {"recipe": RECIPE, "progress": False, "jobs": jobs, **changes}
-    convert(source, "rlds", out, **values)
+    convert(ConvertSettings(str(source), str(out), **{"recipe": RECIPE, "jobs": jobs, **changes}))
     return out
 
 
@@ -85,7 +86,7 @@ def run_in_parts(
     """The same in parts, but all in this process; the store has been begun."""
     out = source.parent / f"{name}.zarr"
     left = list(episodes)[Appender(out).episodes :]
-    fill_in_parts(out, Origin(source, "rlds", recipe), left, len(LENGTHS), JobSettings(workers=1))
+    fill_in_parts(out, Origin(source, recipe), left, len(LENGTHS), JobSettings(workers=1))
     return out
 
 
