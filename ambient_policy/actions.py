@@ -14,13 +14,16 @@ delta     a(0) - o, and a(k) - a(k-1) for k > 0       cumulative sum, + o
 The normaliser comes after: it fits what the network learns, and noise levels are in units of that.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from enum import Enum
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from ambient_policy.errors import SettingsError, unknown
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Representation(Enum):
@@ -43,7 +46,7 @@ def represent(kind: Representation, actions: Tensor, origin: Tensor) -> Tensor:
         return actions
     if kind is Representation.relative:
         return actions - origin
-    return torch.diff(actions, dim=-2, prepend=origin)
+    return actions.diff(dim=-2, prepend=origin)
 
 
 def restore(kind: Representation, represented: Tensor, origin: Tensor) -> Tensor:

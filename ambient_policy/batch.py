@@ -1,10 +1,15 @@
 """The values that cross folder borders between sampler, data and training."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # parts of an observation beside its pictures
 STATE = "state"  # its low-dimensional numbers
@@ -29,7 +34,7 @@ class Draw:
     def __len__(self) -> int:
         return len(self.window)
 
-    def rows(self, which: slice) -> "Draw":
+    def rows(self, which: slice) -> Draw:
         """Return some of the draws, in their order."""
         return Draw(self.window[which], self.sigma[which], self.sigma_trust[which])
 
@@ -63,7 +68,7 @@ class Batch:
     def __len__(self) -> int:
         return len(self.actions)
 
-    def rows(self, which: slice) -> "Batch":
+    def rows(self, which: slice) -> Batch:
         """Return some of the draws, in their order."""
         parts = {name: part[which] for name, part in self.observations.items()}
         others = (getattr(self, field.name) for field in fields(self)[1:])

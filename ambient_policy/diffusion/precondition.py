@@ -18,11 +18,14 @@ flow        u = eps - x0                1/(1 + sigma)         -tau              
 The mean squared error of F is then w ||D - x0||^2 with w = 1 / c_out^2.
 """
 
-from enum import Enum
-from typing import NamedTuple
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+import math
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Prediction(Enum):
@@ -52,7 +55,7 @@ def coefficients(prediction: Prediction, sigma: Tensor, sigma_data: float) -> Co
     if prediction is Prediction.edm:
         c_in = (sigma**2 + sigma_data**2).rsqrt()
         return Coefficients((sigma_data * c_in) ** 2, sigma * sigma_data * c_in, c_in)
-    alpha, one = (1 + sigma**2).rsqrt(), torch.ones_like(sigma)
+    alpha, one = (1 + sigma**2).rsqrt(), sigma.new_ones(sigma.shape)
     if prediction is Prediction.x0:
         return Coefficients(0 * one, one, alpha)
     if prediction is Prediction.eps:
@@ -66,4 +69,4 @@ def c_noise(sigma: Tensor) -> Tensor:
     With alpha_bar = cos^2(pi t / 2T), sigma = tan(pi t / 2T), so t = this for T = 100: one to two
     more than the step numbers of diffusion_policy's squaredcos schedule, which is offset a little.
     """
-    return 100 * (2 / torch.pi) * torch.atan(sigma)
+    return 100 * (2 / math.pi) * sigma.atan()

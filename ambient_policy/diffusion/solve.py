@@ -23,18 +23,20 @@ An Euler step in flow time is the step of ddim: x / (1 + sigma) and the velocity
 other. Hence ``euler`` is another name of ``ddim``, on spacing ``uniform_flow`` as a rule.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Iterator
 from enum import Enum
 from itertools import pairwise
-from typing import NamedTuple
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, NamedTuple
 
 from ambient_policy.diffusion.noise import Sigma
 
-Denoiser = Callable[[Tensor, Tensor], Tensor]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Denoiser = Callable[[Tensor, Tensor], Tensor]
 
 
 class Solver(Enum):
@@ -114,7 +116,7 @@ def solve(denoise: Denoiser, noise: Tensor, calls: list[Call]) -> Iterator[tuple
         calls: from ``solver_calls``.
     """
     x = noise[0] * math.hypot(1.0, calls[0].sigma)
-    sigma = torch.tensor([call.sigma for call in calls], dtype=x.dtype, device=x.device)
+    sigma = x.new_tensor([call.sigma for call in calls])
     sigma, before = sigma[:, None].expand(-1, len(x)), x
     for k, (_, a, b, c, d) in enumerate(calls):
         x0_hat = denoise(x, sigma[k])

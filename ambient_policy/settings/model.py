@@ -12,7 +12,7 @@ from ambient_policy.diffusion.noise import Schedule, Sigma, ddpm_levels
 from ambient_policy.diffusion.precondition import Prediction
 from ambient_policy.diffusion.solve import Call, Solver, solver_calls
 from ambient_policy.errors import unknown
-from ambient_policy.networks.unet1d import check_network
+from ambient_policy.networks.sizes import check_network
 from ambient_policy.settings.checks import require, words_to_enums
 
 

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from ambient_policy.actions import Representation
 from ambient_policy.batch import EMBODIMENT, INSTRUCTION, STATE
 from ambient_policy.errors import SettingsError
-from ambient_policy.networks.unet1d import check_horizon
+from ambient_policy.networks.sizes import check_horizon
 from ambient_policy.settings.checks import require
 from ambient_policy.settings.data import ArmSettings, DataSettings
 from ambient_policy.settings.model import Language, NetworkSettings, SolverSettings

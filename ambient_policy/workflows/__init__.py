@@ -2,12 +2,12 @@
 
 A verb is the function of that name in a module named by a noun. The type of its parameter
 ``settings`` is the schema of ``configs/<verb>.yaml``. A verb with a parameter ``words`` instead
-reads what the user typed itself.
+reads what the user typed itself; if it composes, the schema is ``<Verb>Settings`` beside it.
 """
 
 from collections.abc import Callable
 from importlib import import_module
-from inspect import signature
+from inspect import getmodule, signature
 from typing import Any, get_type_hints
 
 from ambient_policy.errors import unknown
@@ -59,6 +59,13 @@ def is_composed(verb: str) -> bool:
 
 
 def settings_of(verb: str) -> type:
-    """The dataclass of a verb's settings."""
-    schema: type = get_type_hints(function_of(verb))["settings"]
+    """The dataclass of a verb's settings; of one that reads words, the class named after it."""
+    function = function_of(verb)
+    hints = get_type_hints(function)
+    schema: type = hints.get("settings") or getattr(getmodule(function), settings_name(verb))
     return schema
+
+
+def settings_name(verb: str) -> str:
+    """What the settings of a verb that reads words itself are called."""
+    return f"{verb.capitalize()}Settings"

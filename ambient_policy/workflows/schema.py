@@ -12,7 +12,7 @@ from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
-from ambient_policy.workflows import VERBS
+from ambient_policy.workflows import VERBS, settings_name
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,11 @@ def module(name: str) -> Module | None:
 
 
 def function(verb: str) -> tuple[Module, ast.FunctionDef]:
-    """Where the work of a verb is defined."""
+    """Where the work of a verb is defined.
+
+    Raises:
+        LookupError: if its module has no such function.
+    """
     source = module(f"ambient_policy.workflows.{VERBS[verb]}")
     found = source.find(verb) if source is not None else None
     if found is None or not isinstance(found[1], ast.FunctionDef):
@@ -126,9 +130,9 @@ def keys(verb: str) -> list[Key]:
     """Every key of a verb's settings; none for a verb that reads its words itself."""
     source, node = function(verb)
     argument = node.args.args[0]
-    if argument.arg != "settings" or argument.annotation is None:
-        return []
-    return list(_of_class(source, ast.unparse(argument.annotation), ""))
+    composed = argument.arg == "settings" and argument.annotation is not None
+    name = ast.unparse(argument.annotation) if composed else settings_name(verb)  # type: ignore[arg-type]
+    return list(_of_class(source, name, ""))
 
 
 def _of_class(source: Module, name: str, prefix: str) -> Iterator[Key]:

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from ambient_policy.errors import SettingsError
-from ambient_policy.networks.unet1d import UNet1d, check_horizon
+from ambient_policy.networks.sizes import check_horizon
+from ambient_policy.networks.unet1d import UNet1d
 
 
 @pytest.mark.parametrize("widths", [(16,), (16, 32), (16, 32, 64)])

@@ -1,0 +1,1 @@
+"""Diffusion policies from good and bad robot demonstrations."""
