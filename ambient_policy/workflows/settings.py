@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ambient_policy.workflows import settings_of
 from ambient_policy.workflows.configs import CONFIGS as CONFIGS
-from ambient_policy.workflows.configs import chosen, folders
+from ambient_policy.workflows.configs import folders
 from ambient_policy.workflows.refusals import check_keys, explain
 
 # what hydra raises for overrides; the last three where it trips over them
@@ -57,12 +57,9 @@ def _schema(verb: str) -> DictConfig:
 
 def _compose_config(verb: str, overrides: Sequence[str]) -> DictConfig:
     ConfigStore.instance().store(f"{verb}_settings", _schema(verb))
-    # until no verb has a key that is named like a group
-    clashing = [o for o in overrides if o.startswith("task=") and "task" not in chosen(verb)]
     try:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            config = hydra_compose(verb, [o for o in overrides if o not in clashing])
-            config.merge_with_dotlist(clashing)
+            config = hydra_compose(verb, list(overrides))
     except REFUSALS as error:
         raise explain(error, verb, overrides) from error
     check_keys(config, verb)
