@@ -1,7 +1,7 @@
 """Settings that version 0.1 wrote, as today's: the same run in other words.
 
-Version 0.1 wrote an arm into the trust of two sources, "trusted" and "suboptimal"; today these words
-are roles, and the arm says what each role teaches.
+Version 0.1 wrote an arm into the trust of two sources, "trusted" and "suboptimal"; today these
+words are roles, and the arm says what each role teaches.
 """
 
 from typing import Any
