@@ -9,7 +9,8 @@ from typing import Any
 from ambient_policy.evaluation.comparison import Row
 from ambient_policy.evaluation.tables import interval, number, percent
 from ambient_policy.markdown import markdown_table
-from ambient_policy.pretrained import LIBRARY, Pretrained
+from ambient_policy.policy_folder import LIBRARY
+from ambient_policy.saved import SavedPolicy
 from ambient_policy.settings import RunSettings, SourceSettings, Teaches, Trust
 
 # settings of scripts/evaluate.py that an evaluation remembers
@@ -32,7 +33,7 @@ class Evaluated:
 
 
 def write_card(
-    pretrained: Pretrained,
+    saved: SavedPolicy,
     *,
     license: str,
     datasets: Sequence[str] = (),
@@ -42,22 +43,22 @@ def write_card(
     """The text of the card.
 
     Args:
-        pretrained: what it speaks of.
+        saved: what it speaks of.
         license: of the weights, by the Hub's identifier.
         datasets: those on the Hub that it was trained on, e.g. "lerobot/pusht".
         evaluated: None where these weights were not evaluated.
         declared: step of the checkpoint that was declared before training; None where it cannot be
             told any more.
     """
-    settings = pretrained.settings
+    settings = saved.settings
     parts = [
-        _header(pretrained, license, datasets, evaluated),
+        _header(saved, license, datasets, evaluated),
         f"# {_name(settings)}\n\nA diffusion policy over action chunks for `{settings.task.id}`, "
         f"trained with [ambient_policy](#how-to-run-it){_teaching(settings)}.\n",
-        _running(pretrained, evaluated),
-        _interface(pretrained),
+        _running(saved, evaluated),
+        _interface(saved),
         _sources(settings),
-        _training(pretrained, declared),
+        _training(saved, declared),
         _results(evaluated, settings.task.path_unit),
         _limits(settings, evaluated),
     ]
@@ -79,7 +80,7 @@ def _teaching(settings: RunSettings) -> str:
 
 
 def _header(
-    pretrained: Pretrained, license: str, datasets: Sequence[str], evaluated: Evaluated | None
+    saved: SavedPolicy, license: str, datasets: Sequence[str], evaluated: Evaluated | None
 ) -> str:
     """Every value is JSON, which YAML contains."""
     values: dict[str, Any] = {
@@ -91,7 +92,7 @@ def _header(
     if datasets:
         values["datasets"] = list(datasets)
     if evaluated is not None:
-        values["model-index"] = [_index(pretrained.settings, evaluated.row)]
+        values["model-index"] = [_index(saved.settings, evaluated.row)]
     lines = (f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in values.items())
     return "\n".join(["---", *lines, "---", ""])
 
@@ -107,42 +108,42 @@ def _index(settings: RunSettings, row: Row) -> dict[str, Any]:
     return {"name": _name(settings), "results": [result]}
 
 
-def _running(pretrained: Pretrained, evaluated: Evaluated | None) -> str:
+def _running(saved: SavedPolicy, evaluated: Evaluated | None) -> str:
     """The command repeats the evaluation, where there was one."""
-    horizons = pretrained.policy.horizons
-    asked = "episodes=200" if evaluated is None else _asked(pretrained, evaluated.asked)
+    horizons = saved.policy.horizons
+    asked = "episodes=200" if evaluated is None else _asked(saved, evaluated.asked)
     return f"""## How to run it
 
 With `ambient_policy` installed and this folder as `policy/`:
 
 ```bash
-python scripts/evaluate.py run=policy {asked}
+ambient-policy evaluate run=policy {asked}
 ```
 
 ```python
-from pathlib import Path
+import ambient_policy as ap
 
-from ambient_policy.pretrained import open_pretrained
-
-policy = open_pretrained(Path("policy")).policy
+actor = ap.load_policy("policy").actor()
+action = actor.act(observation)
 ```
 
-`policy.plan(history, noise)` makes a chunk of {horizons.pred} actions from the last {horizons.obs}
-observations; {horizons.act} of them are executed before the next one.
+Call `actor.act` once every control period with what the robot sees then, and `actor.reset()`
+between episodes. From the last {horizons.obs} observations it plans {horizons.pred} actions, and
+executes {horizons.act} of them before it plans anew.
 """
 
 
-def _asked(pretrained: Pretrained, asked: Mapping[str, Any]) -> str:
+def _asked(saved: SavedPolicy, asked: Mapping[str, Any]) -> str:
     """The overrides of an evaluation; of its solver, what differs from the policy's own."""
-    solver = pretrained.policy.spec.solver
+    solver = saved.policy.spec.solver
     own = solver.kind.value, solver.steps, solver.spacing.value
     changes = zip(SOLVER, asked["solver"], own, strict=True)
     starts = [f"{key}={asked[key]}" for key in STARTS]
     return " ".join([*starts, *(f"solver.{key}={to}" for key, to, of in changes if to != of)])
 
 
-def _interface(pretrained: Pretrained) -> str:
-    spec = pretrained.policy.spec
+def _interface(saved: SavedPolicy) -> str:
+    spec = saved.policy.spec
     cameras = [f"{name} {'x'.join(map(str, shape))}" for name, shape in spec.cameras.items()]
     return _facts(
         "What it sees and commands",
@@ -150,7 +151,7 @@ def _interface(pretrained: Pretrained) -> str:
             "control rate": f"{spec.control_rate:g} Hz",
             "observation": ", ".join(f"`{name}`" for name in spec.own_observations),
             "cameras": ", ".join(cameras) or "none",
-            "instruction in rollouts": pretrained.settings.task.instruction or "none",
+            "instruction in rollouts": saved.settings.task.instruction or "none",
             "action": ", ".join(f"`{name}`" for name in spec.own_actions),
             "actions are learned": spec.actions.representation.value,
             "solver": f"{spec.solver.kind.value}, {spec.solver.steps} steps",
@@ -205,9 +206,9 @@ def _thresholds(settings: RunSettings, source: SourceSettings) -> str:
     return numbers.replace("None", "its store's annotation")
 
 
-def _checkpoint(pretrained: Pretrained, declared: int | None) -> str:
+def _checkpoint(saved: SavedPolicy, declared: int | None) -> str:
     """Which one it is, and whether it was declared before anyone saw what it does."""
-    step, rule = pretrained.step, f"the {pretrained.settings.training.declared.value} one"
+    step, rule = saved.step, f"the {saved.settings.training.declared.value} one"
     if declared == step:
         return f"step {step}; declared before training: {rule}"
     if declared is None:
@@ -215,10 +216,10 @@ def _checkpoint(pretrained: Pretrained, declared: int | None) -> str:
     return f"step {step}, chosen at export; declared before training was {rule}, step {declared}"
 
 
-def _training(pretrained: Pretrained, declared: int | None) -> str:
-    settings, training = pretrained.settings, pretrained.settings.training
+def _training(saved: SavedPolicy, declared: int | None) -> str:
+    settings, training = saved.settings, saved.settings.training
     loss = "ambient" if settings.loss.ambient else "denoising"
-    prints = {body.normalizer.fingerprint for body in pretrained.policy.spec.embodiments.values()}
+    prints = {body.normalizer.fingerprint for body in saved.policy.spec.embodiments.values()}
     return _facts(
         "How it was trained",
         {
@@ -226,7 +227,7 @@ def _training(pretrained: Pretrained, declared: int | None) -> str:
             "training seed": f"{settings.seed}",
             "steps, windows a step": f"{training.steps}, {training.batch}",
             "started from": _start(settings),
-            "checkpoint": _checkpoint(pretrained, declared),
+            "checkpoint": _checkpoint(saved, declared),
             "weights": "moving average",
             "loss": loss,
             "noise levels": f"{settings.noise.law.value} law, {settings.noise.schedule.value} "

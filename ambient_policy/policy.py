@@ -1,6 +1,6 @@
 """Denoiser, normaliser and horizons together: observation history in, action chunk out."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Any
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ambient_policy.actions import represent, restore
+from ambient_policy.actor import Actor
 from ambient_policy.ambient.corrupt import corrupt
 from ambient_policy.batch import EMBODIMENT, INSTRUCTION, STATE, Batch
 from ambient_policy.diffusion.loss import denoising_loss, error_weight
@@ -19,6 +20,7 @@ from ambient_policy.diffusion.precondition import c_noise, coefficients
 from ambient_policy.diffusion.solve import noises_needed, solve
 from ambient_policy.embodiments import spread
 from ambient_policy.horizons import Horizons
+from ambient_policy.interface import Interface
 from ambient_policy.networks.encoders import ImageEncoder, ObservationEncoder, Perceptron
 from ambient_policy.networks.network import Network
 from ambient_policy.networks.unet1d import UNet1d
@@ -110,6 +112,21 @@ class Policy(nn.Module):
     def noises(self) -> int:
         """Standard normal chunks that ``plan`` needs for each world."""
         return noises_needed(self.spec.solver.kind, self.spec.solver.steps)
+
+    @property
+    def interface(self) -> Interface:
+        """What it must be shown and what it commands, in the acting embodiment's own columns."""
+        spec = self.spec
+        return Interface(spec.own_observations, spec.own_actions, spec.cameras)
+
+    def actor(self, seed: int = 0, episodes: int | Sequence[int] = 0) -> Actor:
+        """This policy in one robot, or in W worlds (``actor.Actor``).
+
+        Args:
+            seed: of the denoising noise.
+            episodes: number of the first episode; of W of them, for W worlds.
+        """
+        return Actor(self, seed, episodes)
 
     def with_solver(self, solver: SolverSettings) -> "Policy":
         """This policy, weights shared, sampled by another solver."""
@@ -218,7 +235,7 @@ class Policy(nn.Module):
             history: (W,To,O) float32 in its own columns, images (W,To,H,W,C) uint8.
         """
         spec, worlds = self.spec, len(history[STATE])
-        columns, width = spec.actor.observation_columns, len(spec.observation_names)
+        columns, width = spec.body.observation_columns, len(spec.observation_names)
         parts = {**history, STATE: spread(history[STATE], columns, width)}
         if len(spec.embodiments) > 1:
             parts[EMBODIMENT] = np.full(worlds, list(spec.embodiments).index(spec.acting))
@@ -258,11 +275,11 @@ class Policy(nn.Module):
 
     def from_own(self, noise: Array) -> Array:
         """(...,A) of the acting embodiment's own actions -> of the policy's."""
-        return spread(noise, self.spec.actor.action_columns, len(self.spec.action_names))
+        return spread(noise, self.spec.body.action_columns, len(self.spec.action_names))
 
     def to_own(self, actions: Array) -> Array:
         """(...,A) of the policy's actions -> the acting embodiment's own."""
-        own: Array = actions[..., list(self.spec.actor.action_columns)]
+        own: Array = actions[..., list(self.spec.body.action_columns)]
         return own
 
     def plan(self, history: Mapping[str, NDArray[Any]], noise: Array) -> Array:

@@ -63,7 +63,7 @@ class PolicySpec:
             )
 
     @property
-    def actor(self) -> Embodiment:
+    def body(self) -> Embodiment:
         """The embodiment that acts in the task's world."""
         return self.embodiments[self.acting]
 
@@ -78,12 +78,12 @@ class PolicySpec:
     @property
     def own_observations(self) -> tuple[str, ...]:
         """Of the acting embodiment: what its world shows and rollouts record."""
-        return tuple(self.observation_names[i] for i in self.actor.observation_columns)
+        return tuple(self.observation_names[i] for i in self.body.observation_columns)
 
     @property
     def own_actions(self) -> tuple[str, ...]:
         """Of the acting embodiment: what its world takes."""
-        return tuple(self.action_names[i] for i in self.actor.action_columns)
+        return tuple(self.action_names[i] for i in self.body.action_columns)
 
     @property
     def origin_columns(self) -> list[int]:
@@ -113,7 +113,7 @@ class PolicySpec:
             del record["language"]["said"]
         return {
             **record,
-            "acting embodiment (its columns or normaliser)": record_of(self.actor),
+            "acting embodiment (its columns or normaliser)": record_of(self.body),
             "answer to whether an embodiment lacks observations": self.partial,
         }
 
@@ -134,5 +134,5 @@ def record_of(body: Embodiment) -> dict[str, Any]:
 
 def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
     """What two descriptions (``to_json``, or ``foundation``) differ in, for a message."""
-    told = {"embodiments": "embodiments (their columns or normalisers)"}
-    return [told.get(name, name) for name in ours if ours[name] != theirs.get(name)]
+    words = {"embodiments": "embodiments (their columns or normalisers)"}
+    return [words.get(name, name) for name in ours if ours[name] != theirs.get(name)]

@@ -11,15 +11,14 @@ from torch import Tensor
 from ambient_policy.batch import Batch
 from ambient_policy.errors import DivergenceError, SettingsError
 from ambient_policy.policy import Policy
+from ambient_policy.saved import folder_of, steps_saved
 from ambient_policy.seeding import torch_generator
-from ambient_policy.settings import RunSettings, to_json
+from ambient_policy.settings import RunSettings
 from ambient_policy.training.checkpoint import (
     TrainingState,
-    folder_of,
     prune,
     restore,
     save,
-    steps_saved,
 )
 from ambient_policy.training.distributed import ALONE, World, check_shares
 from ambient_policy.training.objective import add_gradient, build_objective
@@ -130,7 +129,7 @@ def train(
             "training.validation.every is set, but train() got no held_out batch; pass that of "
             "held_out_draw."
         )
-    device, record = torch.device(choices.device), to_json(settings)
+    device = torch.device(choices.device)
     world.check_equal(state.step, device)
     objective = build_objective(state.policy, settings, world)
     update = Update(state.policy, state.average, state.optimizer, choices)
@@ -180,5 +179,5 @@ def train(
             row |= validate(state.average, held_out, settings.loss, choices.validation)
         yield row
         if world.leads and due(choices.checkpoint_every):
-            save(checkpoints, state, record, row.get("validation/loss"))
+            save(checkpoints, state, settings, row.get("validation/loss"))
             prune(checkpoints, choices.keep_last)

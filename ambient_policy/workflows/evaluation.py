@@ -1,14 +1,17 @@
-"""The evaluation stage: which policy, on which starts, and its episodes on disk."""
+"""The evaluation of a policy: on which starts, and its episodes on disk.
+
+ambient-policy evaluate run=runs/maze/ambient/seed-0 episodes=200
+"""
 
 import hashlib
 import json
 import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
-from rich.progress import Progress
 
 from ambient_policy.diffusion.grid import Spacing
 from ambient_policy.diffusion.solve import Solver
@@ -26,15 +29,15 @@ from ambient_policy.evaluation.tables import print_comparison
 from ambient_policy.evaluation.trajectory import Trajectory
 from ambient_policy.files import write_text
 from ambient_policy.policy import Policy
-from ambient_policy.pretrained import Pretrained, is_pretrained, open_pretrained
-from ambient_policy.settings import SolverSettings, from_json
-from ambient_policy.training.checkpoint import declared_step, load_policy, load_settings
+from ambient_policy.progress import progress
+from ambient_policy.saved import SavedPolicy, open_policy
+from ambient_policy.settings import SolverSettings
 from ambient_policy.training.loop import check_device
 from ambient_policy.workflows.film import VIDEOS, film
-from ambient_policy.workflows.folders import checkpoint_of
 from ambient_policy.workflows.world import worlds_of
 
-FILES = ("evaluation.json", "episodes.jsonl", "motions.npz", VIDEOS)
+SUMMARY, EPISODES, MOTIONS = "evaluation.json", "episodes.jsonl", "motions.npz"
+FILES = (SUMMARY, EPISODES, MOTIONS, VIDEOS)
 
 
 @dataclass
@@ -55,10 +58,9 @@ class SolverChange:
 class EvaluateSettings:
     """Which policy, on which starts."""
 
-    # folder of the run, or of a policy that scripts/export.py wrote
+    # folder of a run, of one of its checkpoints, or of an exported policy
     run: str = "???"
-    # step of the checkpoint; null = the one declared before training (training.declared); an
-    # exported policy has one only
+    # of a run, the step of its checkpoint; null = the one declared before training
     checkpoint: int | None = None
     # gymnasium id; null = the one the policy was trained for (no other is accepted)
     task: str | None = None
@@ -76,8 +78,8 @@ class EvaluateSettings:
     video_format: str = "mp4"
     # torch's threads
     threads: int = 2
-    # where the policy plans: cpu, cuda, cuda:1 ...
-    device: str = "cpu"
+    # where the policy plans: cpu, cuda, cuda:1 ...; null = where it was trained
+    device: str | None = None
     # folder of the results; null = evaluation/ in that of the run
     out: str | None = None
 
@@ -87,48 +89,30 @@ class EvaluateSettings:
             if value < 1:
                 raise SettingsError(f"{name} = {value} must be at least 1.")
 
-
-def step_asked(settings: EvaluateSettings) -> int:
-    """The checkpoint asked for, else the one that was declared before training."""
-    if settings.checkpoint is not None:
-        return settings.checkpoint
-    run = Path(settings.run)
-    return declared_step(run / "checkpoints", from_json(load_settings(checkpoint_of(run))))
+    @property
+    def folder(self) -> Path:
+        """Where the results go."""
+        return Path(self.out or f"{self.run}/evaluation")
 
 
-def find(settings: EvaluateSettings) -> Pretrained:
-    """The policy as it was trained: of a run at the step asked for, or as exported.
+def load(settings: EvaluateSettings) -> SavedPolicy:
+    """The policy on its device, with the solver that is to be evaluated.
 
     Raises:
-        AmbientPolicyError: naming the folder and what is wrong with it.
+        AmbientPolicyError: naming what is wrong with folder, task, solver or device.
     """
-    folder = Path(settings.run)
-    if not is_pretrained(folder):
-        trained = from_json(load_settings(checkpoint_of(folder)))
-        step = step_asked(settings)
-        return Pretrained(load_policy(checkpoint_of(folder, step)), trained, step)
-    exported = open_pretrained(folder)
-    if settings.checkpoint not in (None, exported.step):
-        raise SettingsError(
-            f"checkpoint = {settings.checkpoint}, but {folder} is an exported policy and holds "
-            f"that of step {exported.step} only. Leave it out, or name the run."
-        )
-    return exported
-
-
-def load(settings: EvaluateSettings) -> Pretrained:
-    """The policy as it is asked for, or a refusal that names what is wrong with it."""
-    folder, found = Path(settings.run), find(settings)
-    policy = found.policy
-    if settings.task not in (None, policy.spec.task):
+    saved = open_policy(settings.run, settings.checkpoint)
+    spec = saved.policy.spec
+    if settings.task not in (None, spec.task):
         raise CheckpointError(
-            f"{folder} was trained for '{policy.spec.task}', not for '{settings.task}'; evaluate "
+            f"{settings.run} was trained for '{spec.task}', not for '{settings.task}'; evaluate "
             "it there, or name a run of that task."
         )
-    asked = policy.with_solver(settings.solver.apply(policy.spec.solver))
-    asked.spec.solver.calls(asked.spec.noise)  # refuses a grid that does not fit
-    check_device(settings.device, "device")
-    return replace(found, policy=asked.to(settings.device))
+    policy = saved.policy.with_solver(settings.solver.apply(spec.solver))
+    policy.spec.solver.calls(spec.noise)  # refuses a grid that does not fit
+    device = settings.device or saved.settings.training.device
+    check_device(device, "device")
+    return replace(saved, policy=policy.to(device))
 
 
 def fingerprint(policy: Policy) -> str:
@@ -153,24 +137,23 @@ def check_folder(folder: Path) -> None:
     if strange:
         raise SettingsError(
             f"out = {folder} holds {strange[0]}, which is of no evaluation; name a folder that is "
-            "new, or was made by an evaluation."
+            "new, or was written by an evaluation."
         )
 
 
-def roll_out(settings: EvaluateSettings, loaded: Pretrained, console: Console) -> list[Trajectory]:
-    """One trajectory for each start asked for, in their order, under a bar."""
+def roll_out(settings: EvaluateSettings, saved: SavedPolicy, console: Console) -> list[Trajectory]:
+    """One trajectory for each start, in their order, under a bar."""
     seeds = range(settings.first_seed, settings.first_seed + settings.episodes)
-    count, task = min(settings.worlds, settings.episodes), loaded.settings.task
-    worlds = worlds_of(loaded.policy.spec, task, count)
-    with Progress(console=console) as bar:
-        shown = bar.add_task(f"evaluating {settings.run}", total=settings.episodes)
+    count, task = min(settings.worlds, settings.episodes), saved.settings.task
+    worlds = worlds_of(saved.policy.spec, task, count)
+    with progress(f"evaluating {settings.run}", settings.episodes, console=console) as bar:
         trajectories = rollout(
-            loaded.policy,
+            saved.policy,
             worlds,
             seeds,
             seed=settings.seed,
             max_steps=task.max_steps,
-            progress=lambda ended: bar.advance(shown, ended),
+            progress=bar.advance,
         )
     worlds.close()
     return trajectories
@@ -178,49 +161,50 @@ def roll_out(settings: EvaluateSettings, loaded: Pretrained, console: Console) -
 
 def clear(folder: Path, console: Console) -> None:
     """Remove what an earlier evaluation says of files that are about to be replaced."""
-    done = folder / "evaluation.json"
-    if done.exists():
-        console.print(f"replacing what {done} told: {done.read_text()}", highlight=False)
-        done.unlink()
+    summary = folder / SUMMARY
+    if summary.exists():
+        console.print(f"replacing {summary}: {summary.read_text()}", highlight=False)
+        summary.unlink()
         shutil.rmtree(folder / VIDEOS, ignore_errors=True)
 
 
-def episodes_of(settings: EvaluateSettings, console: Console) -> list[EpisodeRecord]:
-    """Episodes on the starts asked for; read back if they lie there already."""
-    loaded = load(settings)
-    policy, trained = loaded.policy, loaded.settings
-    folder = Path(settings.out or f"{settings.run}/evaluation")
-    solver = policy.spec.solver
-    asked = {
-        "checkpoint": loaded.step,
-        "weights": fingerprint(policy),
+def summarize(settings: EvaluateSettings, saved: SavedPolicy) -> dict[str, Any]:
+    """What decides the episodes, as evaluation.json has it."""
+    solver = saved.policy.spec.solver
+    return {
+        "checkpoint": saved.step,
+        "weights": fingerprint(saved.policy),
         "first_seed": settings.first_seed,
         "episodes": settings.episodes,
         "seed": settings.seed,
         "solver": [solver.kind.value, solver.steps, solver.spacing.value],
     }
-    done = folder / "evaluation.json"
+
+
+def episodes_of(settings: EvaluateSettings, console: Console) -> list[EpisodeRecord]:
+    """The episodes on these starts; read back if they lie there already."""
+    saved, folder = load(settings), settings.folder
+    spec, summary = saved.policy.spec, summarize(settings, saved)
     check_folder(folder)
-    if done.exists() and json.loads(done.read_text()) == asked:
-        return read_episodes(folder / "episodes.jsonl")
+    if (folder / SUMMARY).exists() and json.loads((folder / SUMMARY).read_text()) == summary:
+        return read_episodes(folder / EPISODES)
     torch.set_num_threads(settings.threads)
-    trajectories = roll_out(settings, loaded, console)
-    path = [policy.spec.own_observations.index(name) for name in trained.task.path]
-    dt, act = 1 / policy.spec.control_rate, policy.horizons.act
+    trajectories = roll_out(settings, saved, console)
+    path = [spec.own_observations.index(name) for name in saved.settings.task.path]
+    dt, act = 1 / spec.control_rate, spec.horizons.act
     episodes = [measure(t, dt=dt, path_dims=path, act=act) for t in trajectories]
     folder.mkdir(parents=True, exist_ok=True)
     clear(folder, console)
-    write_motions(folder / "motions.npz", trajectories, path)
-    write_episodes(folder / "episodes.jsonl", episodes)
-    write_text(done, json.dumps(asked))
+    write_motions(folder / MOTIONS, trajectories, path)
+    write_episodes(folder / EPISODES, episodes)
+    write_text(folder / SUMMARY, json.dumps(summary))
     return episodes
 
 
 def evaluate(settings: EvaluateSettings) -> None:
     """Roll a policy out on starts of its task; print a table; film."""
-    console, loaded = Console(), load(settings)
+    console, saved = Console(), load(settings)
     episodes = episodes_of(settings, console)
     table = compare({settings.run: {0: episodes}}, extra=sorted(episodes[0].best))
-    print_comparison(table, loaded.settings.task.path_unit, console)
-    folder = Path(settings.out or f"{settings.run}/evaluation")
-    film(folder, loaded.policy.spec, settings.videos, settings.video_format, console)
+    print_comparison(table, saved.settings.task.path_unit, console)
+    film(settings.folder, saved.policy.spec, settings.videos, settings.video_format, console)

@@ -13,9 +13,8 @@ from ambient_policy.errors import CheckpointError, SettingsError
 from ambient_policy.evaluation.comparison import compare
 from ambient_policy.evaluation.records import read_episodes
 from ambient_policy.files import refuse_inside
-from ambient_policy.pretrained import Pretrained, save_pretrained
-from ambient_policy.training.checkpoint import declared_step
-from ambient_policy.workflows.evaluation import EvaluateSettings, find, fingerprint
+from ambient_policy.saved import CHECKPOINTS, SavedPolicy, declared_step, open_policy, save_policy
+from ambient_policy.workflows.evaluation import EPISODES, SUMMARY, fingerprint
 
 
 @dataclass
@@ -72,9 +71,11 @@ RUN = ("checkpoint", "license", "datasets")
 
 def export_store(settings: ExportSettings, console: Console) -> None:
     """Write a store in a format of others, and say what became of it."""
-    given = {name: getattr(settings, name) for name in OPTIONS}
-    options = {name: value for name, value in given.items() if value is not None}
-    target = make_target(str(settings.format), **options)
+    options = {name: getattr(settings, name) for name in OPTIONS}
+    target = make_target(
+        str(settings.format),
+        **{name: value for name, value in options.items() if value is not None},
+    )
     exported = outward.export(
         str(settings.store),
         target,
@@ -89,45 +90,45 @@ def export_run(settings: ExportSettings, console: Console) -> None:
     """Write the policy of a run with its model card."""
     run = Path(str(settings.run))
     refuse_inside(Path(settings.out), run)
-    pretrained = find(EvaluateSettings(run=str(run), checkpoint=settings.checkpoint))
-    found = find_evaluation(run, pretrained)
+    saved = open_policy(run, settings.checkpoint)
+    evaluation = read_evaluation(run, saved)
     license = settings.license or "unknown"
     card = write_card(
-        pretrained,
+        saved,
         license=license,
         datasets=settings.datasets,
-        evaluated=found,
-        declared=find_declared(run, pretrained),
+        evaluated=evaluation,
+        declared=declared_before(run, saved),
     )
-    save_pretrained(Path(settings.out), pretrained, card)
-    told = "its evaluation is in the card" if found else "the card has no evaluation of it"
+    save_policy(Path(settings.out), saved, card)
+    words = "its evaluation is in the card" if evaluation else "the card has no evaluation of it"
     console.print(
-        f"{settings.out}: the policy of step {pretrained.step} of {run}, licence {license}; {told}",
+        f"{settings.out}: the policy of step {saved.step} of {run}, licence {license}; {words}",
         highlight=False,
         markup=False,
     )
 
 
-def find_declared(run: Path, pretrained: Pretrained) -> int | None:
+def declared_before(run: Path, saved: SavedPolicy) -> int | None:
     """The step that was declared before training; None where the folder cannot tell it."""
     try:
-        return declared_step(run / "checkpoints", pretrained.settings)
+        return declared_step(run / CHECKPOINTS, saved.settings)
     except CheckpointError:  # the best one, of an unfinished training or an exported policy
         return None
 
 
-def find_evaluation(run: Path, pretrained: Pretrained) -> Evaluated | None:
+def read_evaluation(run: Path, saved: SavedPolicy) -> Evaluated | None:
     """The evaluation in the run's folder, where it is of these very weights."""
-    file = run / "evaluation" / "evaluation.json"
+    file = run / "evaluation" / SUMMARY
     if not file.exists():
         return None
-    asked = json.loads(file.read_text())
-    if asked.get("weights") != fingerprint(pretrained.policy):
+    summary = json.loads(file.read_text())
+    if summary.get("weights") != fingerprint(saved.policy):
         return None
-    episodes = read_episodes(file.with_name("episodes.jsonl"))
-    arm, seed = pretrained.settings.label, pretrained.settings.seed
+    episodes = read_episodes(file.with_name(EPISODES))
+    arm, seed = saved.settings.label, saved.settings.seed
     table = compare({arm: {seed: episodes}}, extra=sorted(episodes[0].best))
-    return Evaluated(asked, table.row(arm))
+    return Evaluated(summary, table.row(arm))
 
 
 def export(settings: ExportSettings) -> None:

@@ -19,7 +19,7 @@ VIDEOS = "videos"
 
 
 def _replay(env: gymnasium.Env[Any, Any], seed: int, motion: Motion) -> Iterator[Any]:
-    """Frames of a deterministic world that tells no states."""
+    """Frames of a deterministic world whose states are not known."""
     env.reset(seed=seed)
     yield env.render()
     for action in motion.actions:

@@ -13,10 +13,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from ambient_policy.errors import SettingsError
+from ambient_policy.saved import find_policy
 from ambient_policy.settings import RunSettings
 from ambient_policy.training.loop import check_device
 from ambient_policy.workflows.evaluation import EvaluateSettings
-from ambient_policy.workflows.folders import declared_checkpoint
 from ambient_policy.workflows.jobs import Job
 from ambient_policy.workflows.preparation import prepare
 from ambient_policy.workflows.settings import CONFIGS, compose
@@ -111,7 +111,7 @@ def check_folders(jobs: Sequence[Job]) -> None:
             )
         refuse_other(job.folder, job.settings)
         if job.settings.start_from is not None:
-            declared_checkpoint(Path(job.settings.start_from))
+            find_policy(Path(job.settings.start_from))
 
 
 def check_evaluation(jobs: Sequence[Job], evaluation: Sequence[str]) -> None:
@@ -129,7 +129,7 @@ def check_devices(jobs: Sequence[Job], hydra: Sequence[str], evaluation: Sequenc
         for device in sorted({job.settings.training.device for job in jobs}):
             check_device(device)
         asked = evaluation_of(jobs[0].folder, evaluation)
-        check_device(asked.device, "evaluate.device")
+        check_device(asked.device or jobs[0].settings.training.device, "evaluate.device")
 
 
 def check_parts(jobs: Sequence[Job]) -> None:

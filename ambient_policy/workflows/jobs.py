@@ -14,8 +14,8 @@ from hydra.core.hydra_config import HydraConfig
 from rich.console import Console
 from rich.progress import Progress
 
+from ambient_policy.saved import steps_saved
 from ambient_policy.settings import RunSettings
-from ambient_policy.training.checkpoint import steps_saved
 from ambient_policy.workflows.evaluation import evaluate
 from ambient_policy.workflows.runs import steps_done
 from ambient_policy.workflows.settings import compose

@@ -11,12 +11,11 @@ from ambient_envs.layouts import ARENA, layout_walls
 from ambient_policy.batch import STATE
 from ambient_policy.evaluation.page import ArmResult, Denoising, Draws, Page
 from ambient_policy.evaluation.records import EpisodeRecord, read_motions
+from ambient_policy.saved import load_policy
 from ambient_policy.seeding import generator
 from ambient_policy.settings import to_json
 from ambient_policy.tracking import read_rows
-from ambient_policy.training.checkpoint import load_policy
 from ambient_policy.workflows.contributions import Contributions, contributions
-from ambient_policy.workflows.folders import declared_checkpoint
 from ambient_policy.workflows.preparation import Parts
 from ambient_policy.workflows.runs import CompareSettings, Run
 
@@ -38,7 +37,7 @@ def denoise_one(
     run: Run, settings: CompareSettings, goal: tuple[float, ...] | None
 ) -> Denoising | None:
     """What the denoiser answers at every level, for the first chunk of the first start."""
-    policy, first_seed = load_policy(declared_checkpoint(run.folder)), settings.first_seed
+    policy, first_seed = load_policy(run.folder), settings.first_seed
     path = [policy.spec.own_observations.index(name) for name in run.settings.task.path]
     if len(policy.spec.own_actions) != 2 or policy.spec.cameras:
         return None  # only planar chunks can be drawn, and frames of an episode are not kept
@@ -75,7 +74,7 @@ def _arm(
         contributions=told.rows,
         draws=count_draws(first.parts, told),
         thresholds=told.thresholds,
-        solver_levels=load_policy(declared_checkpoint(first.folder)).solver_levels.tolist(),
+        solver_levels=load_policy(first.folder).solver_levels.tolist(),
         denoising=denoise_one(first, settings, episodes[first.seed][0].goal),
         settings={run.seed: to_json(run.settings) for run in runs},
     )

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +21,12 @@ from ambient_policy.diffusion.law import Law
 from ambient_policy.errors import SettingsError
 from ambient_policy.language import Table, Vocabulary
 from ambient_policy.policy import Policy, PolicySpec
+from ambient_policy.saved import load_policy
 from ambient_policy.seeding import generator
 from ambient_policy.settings import DataSettings, RunSettings, SourceSettings, Tables
 from ambient_policy.spec import differences
-from ambient_policy.training.checkpoint import load_policy
 from ambient_policy.training.loop import check_device
 from ambient_policy.training.validation import held_out_draw
-from ambient_policy.workflows.folders import declared_checkpoint
 from ambient_policy.workflows.world import acting_source, check_acting, check_world
 
 
@@ -171,11 +169,11 @@ def check_reach(settings: RunSettings, mixture: Mixture, law: Law) -> None:
 
 
 def initial_policy(parts: Parts) -> Policy:
-    """Random weights of the seed, or the averaged weights of the run to start from."""
+    """Random weights of the seed, or the averaged weights of the policy to start from."""
     check_device(parts.settings.training.device)
     policy = Policy(parts.spec, parts.settings.seed, parts.instructions)
     if parts.settings.start_from is not None:
-        start = load_policy(declared_checkpoint(Path(parts.settings.start_from)))
+        start = load_policy(parts.settings.start_from)
         other = differences(parts.spec.foundation(), start.spec.foundation())
         if other:
             raise SettingsError(

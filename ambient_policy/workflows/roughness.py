@@ -6,7 +6,6 @@ Where the answer is rougher than the data, the network's own error is what will 
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,10 +16,8 @@ from ambient_policy.batch import Draw
 from ambient_policy.evaluation.metrics import squared_jerk
 from ambient_policy.normalize import masked
 from ambient_policy.policy import Policy
+from ambient_policy.saved import open_policy
 from ambient_policy.seeding import generator, torch_generator
-from ambient_policy.settings import from_json
-from ambient_policy.training.checkpoint import load_policy, load_settings
-from ambient_policy.workflows.folders import declared_checkpoint
 from ambient_policy.workflows.preparation import Parts, prepare
 
 
@@ -54,8 +51,8 @@ def measure(policy: Policy, parts: Parts, window: np.ndarray, sigma: float) -> l
 
 def roughness(settings: RoughnessSettings) -> None:
     """How precise and how rough a trained denoiser answers, beside its data."""
-    folder = declared_checkpoint(Path(settings.run))
-    policy, parts = load_policy(folder), prepare(from_json(load_settings(folder)))
+    saved = open_policy(settings.run)
+    policy, parts = saved.policy, prepare(saved.settings)
     unit = parts.settings.task.path_unit
     table = Table("source", "sigma", f"error [{unit}]", "jerk of answer", "jerk of data")
     for i, name in enumerate(parts.mixture.names):

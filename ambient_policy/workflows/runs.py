@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ambient_policy.errors import AmbientPolicyError, SettingsError
+from ambient_policy.saved import steps_saved
 from ambient_policy.settings import RunSettings
-from ambient_policy.training.checkpoint import steps_saved
 from ambient_policy.workflows.preparation import Parts
 from ambient_policy.workflows.training import refuse_other
 

@@ -12,6 +12,7 @@ from ambient_policy.errors import SettingsError
 from ambient_policy.evaluation.rollout import rollout
 from ambient_policy.evaluation.worlds import HoldAfterEnd, check_shapes, make_worlds
 from ambient_policy.horizons import Horizons
+from ambient_policy.interface import Interface
 
 PARTS = {"state": "pose", "eye": "view"}
 
@@ -52,7 +53,9 @@ class Watcher:
     horizons = Horizons(obs=2, pred=4, act=2)
     noises = 1
 
-    def __init__(self) -> None:
+    def __init__(self, observations: int = 2, **cameras: tuple[int, int, int]) -> None:
+        names = tuple(f"number_{i}" for i in range(observations))
+        self.interface = Interface(names, ("first", "second"), cameras)
         self.seen: list[dict[str, Any]] = []
 
     def plan(self, history: Any, noise: Any) -> Any:
@@ -61,7 +64,7 @@ class Watcher:
 
 
 def test_a_policy_sees_the_parts_under_its_own_names() -> None:
-    policy, worlds = Watcher(), make_worlds("ambient_toys/Film-v0", 2, PARTS)
+    policy, worlds = Watcher(eye=(4, 6, 3)), make_worlds("ambient_toys/Film-v0", 2, PARTS)
     assert worlds.single_observation_space == Dict(
         {"state": Film.observation_space["pose"], "eye": Film.observation_space["view"]}
     )
@@ -93,7 +96,7 @@ def test_a_world_holds_all_of_its_parts() -> None:
 def test_the_maze_through_its_camera_is_the_maze() -> None:
     """A policy that ignores the pictures acts alike with and without them."""
     settings = {"cameras": ["top"], "image_size": 24}
-    seeing, blind = Watcher(), Watcher()
+    seeing, blind = Watcher(4, top=(24, 24, 3)), Watcher(4)
     parts = {"state": "state", "top": "top"}
     (maze,) = ambient_envs.ALL_TASKS
     worlds = make_worlds(maze, 2, parts, **settings), make_worlds(maze, 2)
@@ -111,7 +114,7 @@ def test_the_maze_through_its_camera_is_the_maze() -> None:
 def test_push_t_through_its_camera() -> None:
     pytest.importorskip("gym_pusht")
     parts = {"state": "agent_pos", "pixels": "pixels"}
-    policy = Watcher()
+    policy = Watcher(pixels=(96, 96, 3))
     worlds = make_worlds("gym_pusht/PushT-v0", 2, parts, obs_type="pixels_agent_pos")
     episodes = rollout(policy, worlds, [0, 1], seed=0, max_steps=3)
     assert all(episode.observations.shape == (4, 2) for episode in episodes)

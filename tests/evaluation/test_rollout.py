@@ -14,6 +14,7 @@ from ambient_policy.evaluation.rollout import rollout
 from ambient_policy.evaluation.trajectory import Trajectory
 from ambient_policy.evaluation.worlds import HoldAfterEnd, make_worlds
 from ambient_policy.horizons import Horizons
+from ambient_policy.interface import Interface
 
 HORIZONS = Horizons(obs=2, pred=6, act=3)
 LONG = 1000
@@ -64,6 +65,7 @@ class Scripted:
     """Plans a_j = (step observed last / 100 + j, noise); keeps what it was given."""
 
     horizons = HORIZONS
+    interface = Interface(("start", "steps", "last"), ("first", "second"))
     noises = 2
 
     def __init__(self) -> None:
@@ -224,6 +226,7 @@ def test_a_world_without_state_or_goal() -> None:
     gymnasium.register("ambient_toys/Pendulum-v0", "gymnasium.envs.classic_control:PendulumEnv")
 
     class Rest(Scripted):
+        interface = Interface(("cosine", "sine", "speed"), ("torque",))
         noises = 1
 
         def plan(self, history: Any, noise: Any) -> Any:
@@ -239,6 +242,8 @@ def test_push_t_reports_coverage() -> None:
     pytest.importorskip("gym_pusht")
 
     class Stay(Scripted):
+        interface = Interface(("x", "y", "block_x", "block_y", "angle"), ("x", "y"))
+
         def plan(self, history: Any, noise: Any) -> Any:
             return np.repeat(history["state"][:, -1:, :2], HORIZONS.pred, axis=1)
 
@@ -287,3 +292,28 @@ def test_seeds_steps_and_shapes_are_checked() -> None:
 
     with pytest.raises(SettingsError, match=r"shape \(1, 6, 1\).*\(1, 6, 2\)"):
         rollout(Narrow(), worlds, [1], seed=0, max_steps=1)
+
+    class Armless(Scripted):
+        interface = Interface(("start", "steps", "last"), ("only",))
+
+    with pytest.raises(SettingsError, match=r"commands 1 actions, but these worlds take \(2,\)"):
+        rollout(Armless(), worlds, [1], seed=0, max_steps=1)
+
+
+def test_an_observation_too_large_for_float32_ends_its_own_episode() -> None:
+    class Far(Scripted):
+        def plan(self, history: Any, noise: Any) -> Any:
+            assert np.isfinite(history["state"]).all()
+            return super().plan(history, noise)
+
+    class Leaping(Counter):
+        def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+            observation, *outcome = super().step(action)
+            observation[2] = 1e300 if self.steps == 2 and self.start == 1 else 0.0
+            return observation, *outcome
+
+    gymnasium.register("ambient_toys/Leaping-v0", entry_point=lambda **kwargs: Leaping(**kwargs))
+    worlds = make_worlds("ambient_toys/Leaping-v0", 2)
+    far, near = rollout(Far(), worlds, [1, 2], seed=0, max_steps=8)
+    assert (far.failure, len(far.actions)) == ("diverged", 2)
+    assert (near.failure, len(near.actions)) == ("time", 8)

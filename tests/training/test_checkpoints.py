@@ -8,16 +8,13 @@ from typing import Any
 import pytest
 
 from ambient_policy.errors import CheckpointError
+from ambient_policy.policy_folder import read_config, write_config
+from ambient_policy.saved import best_step, declared_step, load_policy, steps_saved
 from ambient_policy.settings import Declared, RunSettings
 from ambient_policy.training.checkpoint import (
     TrainingState,
-    best_step,
-    declared_step,
-    load_policy,
-    load_settings,
     prune,
     save,
-    steps_saved,
 )
 from ambient_policy.training.loop import begin
 from tests.training.toy import make_policy, make_settings
@@ -33,7 +30,7 @@ def save_all(root: Path, state: TrainingState, losses: list[float | None]) -> No
     """A checkpoint at steps 1, 2, ... with these held-out losses."""
     for step, loss in enumerate(losses, start=1):
         state.step = step
-        save(root, state, {}, loss)
+        save(root, state, make_settings(), loss)
 
 
 def declaring(**changes: Any) -> RunSettings:
@@ -79,19 +76,23 @@ def test_what_is_declared(tmp_path: Path, state: TrainingState) -> None:
         declared_step(tmp_path / "empty", declaring(steps=4))
 
 
-@pytest.mark.parametrize("other", [1, 99])
-def test_checkpoints_of_another_version_are_refused(
-    tmp_path: Path, state: TrainingState, other: int
-) -> None:
+def test_checkpoints_of_another_version_are_refused(tmp_path: Path, state: TrainingState) -> None:
     save_all(tmp_path, state, [0.5])
     folder = tmp_path / "step-0000001"
-    record = json.loads((folder / "state.json").read_text())
-    (folder / "state.json").write_text(json.dumps({**record, "format": other}))
-    text = rf"{folder} has checkpoint format {other}, and this version reads 3. Train anew, or"
+    write_config(folder, {**read_config(folder), "format": 99})
+    text = rf"{folder}/config.json: 'format': 99 is there, this version reads 2. Use the version"
     run = make_settings()
-    for reads in (load_policy, load_settings, lambda _: begin(make_policy(run), run, tmp_path)):
+    for reads in (load_policy, lambda _: begin(make_policy(run), run, tmp_path)):
         with pytest.raises(CheckpointError, match=text):
             reads(folder)
+
+
+def test_a_description_that_changed_is_refused(tmp_path: Path, state: TrainingState) -> None:
+    save_all(tmp_path, state, [0.5])
+    config = tmp_path / "step-0000001/config.json"
+    config.write_text(config.read_text().replace('"control_rate": 10.0', '"control_rate": 20.0'))
+    with pytest.raises(CheckpointError, match=r"config.json: 'sha256': config.json is not as it"):
+        load_policy(config.parent)
 
 
 def test_a_checkpoint_given_up_is_never_half_there(
@@ -117,5 +118,5 @@ def test_a_checkpoint_given_up_is_never_half_there(
 def test_a_checkpoint_is_replaced(tmp_path: Path, state: TrainingState) -> None:
     save_all(tmp_path, state, [0.5])
     save_all(tmp_path, state, [0.4])
-    assert json.loads((tmp_path / "step-0000001/state.json").read_text())["held_out_loss"] == 0.4
+    assert json.loads((tmp_path / "step-0000001/config.json").read_text())["held_out_loss"] == 0.4
     assert len(list(tmp_path.iterdir())) == 1

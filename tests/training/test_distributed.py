@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from ambient_policy.errors import CheckpointError, SettingsError
+from ambient_policy.saved import load_policy, steps_saved
 from ambient_policy.settings import LossSettings, RunSettings, TrainingSettings
-from ambient_policy.training.checkpoint import load_policy, steps_saved
 from ambient_policy.training.distributed import World, check_shares
 from tests.datasets.mixtures import join_sources
 from tests.training.toy import Rows, make_settings, run_training

@@ -1,20 +1,23 @@
 """The loop: resuming is exact, checkpoints are whole or absent, divergence stops."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-import ambient_policy.training.checkpoint as checkpoint
+from ambient_policy import policy_folder
 from ambient_policy.batch import Batch
 from ambient_policy.embodiments import Embodiment
 from ambient_policy.errors import CheckpointError, DivergenceError, SettingsError
 from ambient_policy.normalize import Affine, Normalizer
+from ambient_policy.saved import load_policy, steps_saved
 from ambient_policy.settings import TrainingSettings, from_json
-from ambient_policy.training.checkpoint import TrainingState, load_policy, steps_saved
+from ambient_policy.training.checkpoint import TrainingState
 from ambient_policy.training.loop import begin, train
 from ambient_policy.training.optimize import average_decay, learning_rate
 from tests.training.toy import Rows, batch_at, make_policy, make_settings, run_training
@@ -47,7 +50,7 @@ def test_a_checkpoint_holds_everything_and_no_pickle(tmp_path: Path) -> None:
     assert steps_saved(tmp_path) == [6, 12]
     folder = tmp_path / "step-0000012"
     assert {f.suffix for f in folder.iterdir()} == {".safetensors", ".json"}
-    record = json.loads((folder / "state.json").read_text())
+    record = json.loads((folder / "config.json").read_text())
     assert from_json(record["settings"]) == make_settings()
     loaded = load_policy(folder)
     assert loaded.spec == state.policy.spec
@@ -81,11 +84,11 @@ def test_a_full_disk_leaves_the_former_checkpoint(
     run(tmp_path, until=6)
     before = {f.name: f.read_bytes() for f in (tmp_path / "step-0000006").iterdir()}
 
-    def full(tensors: object, path: Path) -> None:
+    def full(tensors: object, path: Path, metadata: object = None) -> None:
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
+    monkeypatch.setattr(policy_folder, "save_file", full)
     state = begin(make_policy(make_settings()), make_settings(), tmp_path)
     with pytest.raises(CheckpointError, match=r"No space left.*free disk space"):
         list(train(state, batch_at, make_settings(), tmp_path))
@@ -103,18 +106,41 @@ def test_a_run_whose_data_changed_is_not_resumed(tmp_path: Path) -> None:
 
 
 def test_broken_checkpoints_are_named(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"nowhere is not a checkpoint"):
+    with pytest.raises(SettingsError, match=r"nowhere holds no policy: neither config.json"):
         load_policy(tmp_path / "nowhere")
     run(tmp_path, until=6)
     folder = tmp_path / "step-0000006"
-    weights = folder / "average.safetensors"
-    weights.write_bytes(weights.read_bytes()[:100])
-    with pytest.raises(CheckpointError, match=r"average.safetensors cannot be read as weights"):
-        load_policy(folder)
-    (folder / "optimizer.safetensors").write_bytes(b"cut")
-    weights.write_bytes((folder / "weights.safetensors").read_bytes())
-    with pytest.raises(CheckpointError, match=r"optimizer.safetensors cannot be read"):
+    for name in ("model", "weights", "optimizer"):
+        file = folder / f"{name}.safetensors"
+        whole = file.read_bytes()
+        for damaged in (whole[:100], whole[:-1] + bytes([whole[-1] ^ 1])):
+            file.write_bytes(damaged)
+            with pytest.raises(CheckpointError, match=rf"{name}.safetensors: cannot be read: its"):
+                begin(make_policy(make_settings()), make_settings(), tmp_path)
+        file.write_bytes(whole)
+    begin(make_policy(make_settings()), make_settings(), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["model", "weights", "optimizer"])
+def test_numbers_that_are_not_finite_are_refused(tmp_path: Path, name: str) -> None:
+    run(tmp_path, until=6)
+    folder = tmp_path / "step-0000006"
+    file = folder / f"{name}.safetensors"
+    tensors = load_file(file)
+    key = max(tensors, key=lambda key: tensors[key].numel())
+    tensors[key].view(-1)[-1] = float("nan")
+    save_file(tensors, file)
+    policy_folder.write_config(folder, policy_folder.read_config(folder))
+    text = rf"{name}.safetensors: {re.escape(key)} holds numbers that are not finite"
+    with pytest.raises(CheckpointError, match=text):
         begin(make_policy(make_settings()), make_settings(), tmp_path)
+
+
+def test_files_have_the_modes_that_others_have(tmp_path: Path) -> None:
+    run(tmp_path, until=6)
+    (tmp_path / "plain").touch()
+    mode = (tmp_path / "plain").stat().st_mode
+    assert {file.stat().st_mode for file in (tmp_path / "step-0000006").iterdir()} == {mode}
 
 
 def test_schedules_of_the_optimiser() -> None:

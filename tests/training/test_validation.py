@@ -11,8 +11,8 @@ from ambient_policy.batch import Batch
 from ambient_policy.diffusion.law import UniformOverLevels
 from ambient_policy.errors import SettingsError
 from ambient_policy.policy import Policy
+from ambient_policy.saved import best_step, steps_saved
 from ambient_policy.settings import Declared, LossSettings, ValidationSettings
-from ambient_policy.training.checkpoint import best_step, steps_saved
 from ambient_policy.training.loop import begin, train
 from ambient_policy.training.validation import action_error, bands, held_out_draw, validate
 from tests.training.toy import BATCH, batch_at, make_policy, make_settings, run_training

@@ -13,9 +13,8 @@ from ambient_datasets.store import open_store
 from ambient_policy.cli import perform
 from ambient_policy.errors import SettingsError
 from ambient_policy.evaluation.records import read_episodes
-from ambient_policy.training.checkpoint import load_policy
+from ambient_policy.saved import load_policy
 from ambient_policy.workflows import settings as compose
-from ambient_policy.workflows.folders import declared_checkpoint
 from ambient_policy.workflows.preparation import prepare
 from tests.workflows.tiny import TINY, tiny_encoder
 
@@ -85,7 +84,7 @@ def test_what_was_collected_is_what_is_taught(root: Path) -> None:
 def test_a_policy_trained_on_pictures_is_rolled_out_before_pictures(
     trained: Path, tmp_path: Path
 ) -> None:
-    policy = load_policy(declared_checkpoint(trained))
+    policy = load_policy(trained)
     assert policy.spec.cameras == {"top": (SIZE, SIZE, 3)}
     for name in ("one", "two"):
         asked = ["episodes=2", "threads=1", "videos=[100000]", "video_format=gif"]
@@ -96,7 +95,7 @@ def test_a_policy_trained_on_pictures_is_rolled_out_before_pictures(
 
 
 def test_the_pictures_reach_the_plan(trained: Path) -> None:
-    policy = load_policy(declared_checkpoint(trained))
+    policy = load_policy(trained)
     history: dict[str, Any] = {"state": np.full((1, 2, 4), 2.5, np.float32)}
     noise = np.random.default_rng(0).normal(size=(policy.noises, 1, 16, 2)).astype(np.float32)
     pictures = [np.full((1, 2, SIZE, SIZE, 3), 0, np.uint8) for _ in range(2)]

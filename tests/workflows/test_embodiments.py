@@ -23,7 +23,7 @@ from ambient_policy.cli import perform
 from ambient_policy.errors import DataError, SettingsError
 from ambient_policy.evaluation.records import read_episodes, read_motions
 from ambient_policy.policy import Policy
-from ambient_policy.training.checkpoint import load_policy
+from ambient_policy.saved import load_policy
 from ambient_policy.workflows import pages as pages
 from ambient_policy.workflows import runs as runs
 from ambient_policy.workflows import settings as compose

@@ -14,8 +14,8 @@ from huggingface_hub import ModelCard
 from ambient_policy.cli import perform
 from ambient_policy.errors import AmbientPolicyError, CheckpointError, SettingsError
 from ambient_policy.evaluation.records import read_motions
-from ambient_policy.pretrained import open_pretrained
-from ambient_policy.training.checkpoint import folder_of, load_policy
+from ambient_policy.policy_folder import read_config, write_config
+from ambient_policy.saved import folder_of, load_policy, open_policy
 
 BOUNDS = ("sigma_min=null", "sigma_max=null")
 ASKED = ["episodes=3", "worlds=2", "threads=1"]
@@ -50,7 +50,7 @@ def test_it_answers_as_the_run(run: Path, policy: Path) -> None:
 
 
 def test_it_holds_the_averaged_weights_and_the_settings(run: Path, policy: Path) -> None:
-    opened = open_pretrained(policy)
+    opened = open_policy(policy)
     average = load_policy(folder_of(run / "checkpoints", opened.step))
     assert opened.policy.spec == average.spec
     assert not opened.policy.training and opened.step == 4
@@ -91,7 +91,7 @@ def test_another_checkpoint_is_not_the_one_evaluated(run: Path, tmp_path: Path) 
     assert "These weights have not been evaluated." in card.text
     data = card.data.to_dict()
     assert data["license"] == "unknown" and "datasets" not in data and "model-index" not in data
-    assert open_pretrained(tmp_path / "policy").step == 2
+    assert open_policy(tmp_path / "policy").step == 2
     chosen = "step 2, chosen at export; declared before training was the last one, step 4 |"
     assert chosen in card.text
     perform("export", [f"run={tmp_path}/policy", f"out={tmp_path}/again"])  # and stays so
@@ -104,7 +104,7 @@ def test_the_best_one_is_told_where_it_is_known(maze: list[str], tmp_path: Path)
     perform("train", [*maze, *validation, "label=best"])
     run = tmp_path / "runs/best/seed-0"
     perform("export", [f"run={run}", f"out={tmp_path}/best"])
-    best = open_pretrained(tmp_path / "best").step
+    best = open_policy(tmp_path / "best").step
     perform("export", [f"run={run}", f"out={tmp_path}/other", f"checkpoint={6 - best}"])
     perform("export", [f"run={tmp_path}/best", f"out={tmp_path}/again"])
     told = {n: (tmp_path / n / "README.md").read_text() for n in ("best", "other", "again")}
@@ -119,7 +119,7 @@ def test_the_command_repeats_the_solver_of_the_evaluation(run: Path, tmp_path: P
     perform("evaluate", [f"run={copied}", *ASKED, "solver.kind=ddpm", "solver.steps=5"])
     perform("export", [f"run={copied}", f"out={tmp_path}/policy"])
     card = (tmp_path / "policy/README.md").read_text()
-    (command,) = (line for line in card.splitlines() if "evaluate.py run=policy" in line)
+    (command,) = (line for line in card.splitlines() if " evaluate run=policy" in line)
     assert command.endswith(" seed=0 solver.kind=ddpm solver.steps=5")
     perform("evaluate", [f"run={tmp_path}/policy", *shlex.split(command)[3:], "threads=1"])
     told = [(f / "evaluation/evaluation.json").read_text() for f in (copied, tmp_path / "policy")]
@@ -150,19 +150,19 @@ def test_infinite_thresholds_are_text_in_the_file_and_numbers_again(
 
     record = json.loads((tmp_path / "policy/config.json").read_text(), parse_constant=refuse)
     assert record["settings"]["sources"]["suboptimal"]["sigma_min"] == "Infinity"
-    assert open_pretrained(tmp_path / "policy").settings.sources["suboptimal"].sigma_min == np.inf
+    assert open_policy(tmp_path / "policy").settings.sources["suboptimal"].sigma_min == np.inf
 
 
 def change(folder: Path, /, **changes: Any) -> None:
-    """Replace entries of config.json; a name with dots lies deeper."""
-    record = json.loads((folder / "config.json").read_text())
+    """Replace entries of config.json, checksums and all; a name with dots lies deeper."""
+    record = read_config(folder)
     for name, value in changes.items():
         *places, last = name.split("__")
         holder = record
         for place in places:
             holder = holder[place]
         holder[last] = value
-    (folder / "config.json").write_text(json.dumps(record))
+    write_config(folder, record)
 
 
 def flip_a_bit(file: Path) -> None:
@@ -174,8 +174,9 @@ def flip_a_bit(file: Path) -> None:
 DAMAGES: dict[str, tuple[Any, str]] = {
     "no json": (lambda p: (p / "config.json").write_text("{"), "config.json: cannot be read"),
     "other": (lambda p: change(p, library="diffusers"), "config.json: 'library': 'diffusers'"),
-    "format": (lambda p: change(p, format=99), "config.json: 'format': 99 given, and .* reads 1"),
-    "step": (lambda p: change(p, step="4"), "config.json: 'step': '4' given"),
+    "format": (lambda p: change(p, format=99), "config.json: 'format': 99 is there, .* reads 2"),
+    "0.1": (lambda p: change(p, format=1), "version 0.1.*ambient-policy migrate path="),
+    "step": (lambda p: change(p, step="4"), "config.json: 'step': '4' is there"),
     "policy": (lambda p: change(p, policy={}), "config.json: 'policy.task': Field required"),
     "rate": (
         lambda p: change(p, policy__control_rate="fast"),
@@ -187,19 +188,19 @@ DAMAGES: dict[str, tuple[Any, str]] = {
     ),
     "size": (
         lambda p: change(p, policy__network__widths=[16, 64]),
-        "model.safetensors: cannot be read as the weights",
+        "model.safetensors: these are not the weights",
     ),
     "weights": (
         lambda p: (p / "model.safetensors").write_bytes(b"\0" * 99),
-        "model.safetensors: cannot be read as the weights",
+        "model.safetensors: cannot be read",
     ),
     "bit": (
         lambda p: flip_a_bit(p / "model.safetensors"),
-        "its SHA-256 is not the one told",
+        "its SHA-256 is not the one in config.json",
     ),
     "lost": (
         lambda p: (p / "model.safetensors").unlink(),
-        "model.safetensors: cannot be read as the weights",
+        "model.safetensors: cannot be read",
     ),
 }
 
@@ -218,7 +219,7 @@ def test_damage_is_told_with_file_and_place(policy: Path, damage: str) -> None:
         (["format=lerobot"], "format: of no use to a run"),
         (["cameras={a: b}"], "cameras: of no use to a run"),
         (["checkpoint=3"], r"no checkpoint of step 3. Name one of \[2, 4\]"),
-        (["run=nowhere"], "nowhere has no checkpoint. Train it first"),
+        (["run=nowhere"], "nowhere holds no policy: neither config.json"),
         (["out=${run}"], "lies in .*, which is only read"),
     ],
 )
@@ -232,12 +233,20 @@ def test_what_is_not_understood_is_refused(
 
 def test_an_exported_policy_has_one_checkpoint(policy: Path) -> None:
     perform("evaluate", [f"run={policy}", "checkpoint=4", "episodes=1", "threads=1"])
-    with pytest.raises(SettingsError, match="exported policy and holds that of step 4 only"):
+    with pytest.raises(SettingsError, match="holds the policy of step 4 only"):
         perform("evaluate", [f"run={policy}", "checkpoint=2", *ASKED])
 
 
-def test_a_name_that_reads_as_a_number_is_refused(maze: list[str], tmp_path: Path) -> None:
+def test_a_name_that_reads_as_a_number_stays_a_name(maze: list[str], tmp_path: Path) -> None:
     perform("train", [*maze, "label=Infinity"])
-    with pytest.raises(SettingsError, match="'Infinity' is a name in these settings"):
-        perform("export", [f"run={tmp_path}/runs/Infinity/seed-0", f"out={tmp_path}/policy"])
-    assert not (tmp_path / "policy").exists()
+    perform("export", [f"run={tmp_path}/runs/Infinity/seed-0", f"out={tmp_path}/policy"])
+    for folder in ("runs/Infinity/seed-0", "policy"):
+        assert open_policy(tmp_path / folder).settings.label == "Infinity"
+
+
+def test_a_folder_of_a_checkpoint_is_a_policy_too(run: Path, policy: Path) -> None:
+    checkpoint = run / "checkpoints" / "step-0000004"
+    weights = [load_policy(place).state_dict() for place in (run, checkpoint, policy)]
+    assert all(torch.equal(weights[0][n], other[n]) for other in weights[1:] for n in weights[0])
+    modes = {file.stat().st_mode & 0o777 for file in policy.iterdir() if file.is_file()}
+    assert modes == {(policy / "README.md").stat().st_mode & 0o777}

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from ambient_policy.cli import perform
+from ambient_policy.saved import find_policy, folder_of, load_policy, steps_saved
 from ambient_policy.settings import RunSettings
 from ambient_policy.tracking import read_rows
-from ambient_policy.training.checkpoint import folder_of, load_policy, restore, steps_saved
+from ambient_policy.training.checkpoint import restore
 from ambient_policy.training.loop import begin
-from ambient_policy.workflows.folders import declared_checkpoint
 from ambient_policy.workflows.preparation import initial_policy, prepare
 from ambient_policy.workflows.settings import compose
 from tests.kills import Moment, kill
@@ -88,8 +88,8 @@ def test_a_training_killed_again_and_again_equals_an_undisturbed_one(
     assert kept[0] == kept[1]
     for step in kept[0]:
         ours, theirs = (folder_of(run / "checkpoints", step) for run in runs)
-        for file in ("weights", "average", "optimizer"):
+        for file in ("weights", "model", "optimizer"):
             assert (ours / f"{file}.safetensors").read_bytes() == (
                 theirs / f"{file}.safetensors"
             ).read_bytes()
-    assert declared_checkpoint(runs[1]).name == declared_checkpoint(runs[0]).name
+    assert find_policy(runs[1]).name == find_policy(runs[0]).name

@@ -10,8 +10,7 @@ import zarr
 
 from ambient_policy.cli import perform
 from ambient_policy.evaluation.records import read_episodes
-from ambient_policy.training.checkpoint import load_policy
-from ambient_policy.workflows.folders import declared_checkpoint
+from ambient_policy.saved import load_policy
 from ambient_policy.workflows.preparation import Parts, prepare
 from ambient_policy.workflows.settings import compose
 from tests.workflows.tiny import TINY, tiny_encoder
@@ -88,7 +87,7 @@ def test_it_trains_and_is_evaluated_before_pictures(root: Path) -> None:
     threads = torch.get_num_threads()
     perform("train", overrides(root))
     run = root / "runs" / "as_is" / "seed-0"
-    assert load_policy(declared_checkpoint(run)).spec.cameras == {"pixels": (96, 96, 3)}
+    assert load_policy(run).spec.cameras == {"pixels": (96, 96, 3)}
     perform("evaluate", [f"run={run}", "episodes=2", "threads=1"])
     torch.set_num_threads(threads)
     episodes = read_episodes(run / "evaluation" / "episodes.jsonl")

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ambient_policy.cli import perform
+from ambient_policy.saved import load_policy, steps_saved
 from ambient_policy.tracking import read_rows
-from ambient_policy.training.checkpoint import load_policy, steps_saved
 from ambient_policy.workflows import training as train
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

@@ -7,8 +7,8 @@ import pytest
 
 from ambient_policy.cli import perform
 from ambient_policy.errors import CheckpointError, SettingsError
-from ambient_policy.workflows.evaluation import EvaluateSettings, step_asked
-from ambient_policy.workflows.folders import declared_checkpoint
+from ambient_policy.policy_folder import read_config, write_config
+from ambient_policy.saved import find_policy, open_policy
 
 VALIDATED = [
     "arm=ambient",
@@ -20,7 +20,7 @@ VALIDATED = [
 
 
 def held_out_loss(step: int, run: Path) -> float:
-    record = json.loads((run / f"checkpoints/step-{step:07d}/state.json").read_text())
+    record = json.loads((run / f"checkpoints/step-{step:07d}/config.json").read_text())
     return float(record["held_out_loss"])
 
 
@@ -40,11 +40,11 @@ def test_a_validated_training(
     assert all(row["validation/action_error"] > 0 for row in rows)
 
     worst = max(losses, key=lambda step: losses[step])
-    file = run / f"checkpoints/step-{worst:07d}/state.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "held_out_loss": 0.0}))
-    assert declared_checkpoint(run) == file.parent
-    assert step_asked(EvaluateSettings(run=str(run))) == worst
-    assert step_asked(EvaluateSettings(run=str(run), checkpoint=3)) == 3
+    folder = run / f"checkpoints/step-{worst:07d}"
+    write_config(folder, {**read_config(folder), "held_out_loss": 0.0})
+    assert find_policy(run) == folder
+    assert open_policy(run).step == worst
+    assert open_policy(run, 3).step == 3
 
 
 def test_an_unfinished_training_has_declared_nothing(
@@ -54,7 +54,7 @@ def test_an_unfinished_training_has_declared_nothing(
     run = tmp_path / "ambient" / "seed-0"
     (run / "checkpoints/step-0000004").rename(run / "checkpoints/.step-0000004.discarded")
     with pytest.raises(CheckpointError, match=r"no best checkpoint yet.*Finish the training"):
-        step_asked(EvaluateSettings(run=str(run)))
+        open_policy(run)
 
 
 def test_validation_without_anything_held_out_leaves_no_trace(

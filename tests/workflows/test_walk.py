@@ -13,9 +13,9 @@ import wandb
 
 from ambient_policy.cli import perform
 from ambient_policy.errors import DataError
+from ambient_policy.saved import load_policy, steps_saved
 from ambient_policy.settings import RunSettings, from_json, to_json
 from ambient_policy.tracking import read_rows
-from ambient_policy.training.checkpoint import load_policy, steps_saved
 from ambient_policy.workflows import runs as runs
 from ambient_policy.workflows import settings as compose
 from ambient_policy.workflows.preparation import Parts, initial_policy, prepare
@@ -209,7 +209,7 @@ def test_an_annotation_under_this_normaliser_is_used(
     from ambient_datasets.store import Annotation, annotate_store
 
     trust = ["arm=as_is", "sources.trusted.trust=trusted", "sources.suboptimal.trust=suboptimal"]
-    fingerprint = prepare(compose.compose("train", maze)).spec.actor.normalizer.fingerprint
+    fingerprint = prepare(compose.compose("train", maze)).spec.body.normalizer.fingerprint
     levels = np.linspace(0.1, 0.5, 5)
     annotate_store(tmp_path / "suboptimal.zarr", Annotation(levels, np.zeros(5), fingerprint))
     mixture = prepare(compose.compose("train", [*maze, *trust])).mixture

@@ -25,6 +25,7 @@ from ambient_policy.diffusion.solve import Solver
 from ambient_policy.evaluation.rollout import rollout
 from ambient_policy.evaluation.worlds import make_worlds
 from ambient_policy.horizons import Horizons
+from ambient_policy.interface import Interface
 from ambient_policy.policy import Policy
 from ambient_policy.seeding import generator
 from ambient_policy.settings import Tables
@@ -231,6 +232,11 @@ class StandingStill:
     def horizons(self) -> Horizons:
         """Of the policy."""
         return self._policy.horizons
+
+    @property
+    def interface(self) -> Interface:
+        """Of the policy."""
+        return self._policy.interface
 
     @property
     def noises(self) -> int:
