@@ -88,7 +88,7 @@ def _actions(
     actor: Actor, parts: dict[str, NDArray[Any]], recording: Recording, worlds: Worlds
 ) -> NDArray[Any]:
     """(W,A), clipped to the action space; a plan that is not finite ends its own episode."""
-    fits: NDArray[np.bool_] = (np.abs(parts[STATE]) <= LARGEST).all(axis=1)
+    fits = np.abs(parts[STATE]).max(axis=1) <= LARGEST
     recording.fail(recording.live & ~fits, "diverged")
     plans = actor.plans_next
     actions = actor.act(parts, recording.live)

@@ -45,7 +45,7 @@ def test_a_killed_run_started_again_equals_an_undisturbed_one(
     second = Moment(broken / "checkpoints" / "step-0000024")
     kill(perform, "train", overrides("broken"), at=second, words=tmp_path / "words")
     assert steps_saved(broken / "checkpoints") == [12]
-    final = "checkpoints/step-0000060/average.safetensors"
+    final = "checkpoints/step-0000060/model.safetensors"
     assert not (broken / final).exists()
     perform("train", overrides("broken"))
     assert told(broken) == told(whole)
