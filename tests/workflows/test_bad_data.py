@@ -202,7 +202,7 @@ def test_a_disk_that_fills_up_during_a_checkpoint(maze: list[str], tmp_path: Pat
     run = tmp_path / "runs" / "ambient" / "seed-0"
     first, last = (run / "checkpoints" / f"step-000000{step}" for step in (2, 4))
     perform("train", maze)
-    undisturbed = (last / "average.safetensors").read_bytes()
+    undisturbed = (last / "model.safetensors").read_bytes()
     shutil.rmtree(last)
     before = files_of(first)
     words = r"step-0000004 could not be written.*Earlier checkpoints.*untouched; free disk space"
@@ -210,7 +210,7 @@ def test_a_disk_that_fills_up_during_a_checkpoint(maze: list[str], tmp_path: Pat
         perform("train", maze)
     assert files_of(run / "checkpoints") == before
     perform("train", maze)
-    assert (last / "average.safetensors").read_bytes() == undisturbed
+    assert (last / "model.safetensors").read_bytes() == undisturbed
 
 
 def test_a_disk_that_is_full_while_the_log_is_written(

@@ -29,7 +29,7 @@ QUIET = ["hydra/hydra_logging=none", "hydra/launcher=basic"]
 
 
 def weights(run: Path, step: int = 4) -> bytes:
-    return (run / f"checkpoints/step-{step:07d}/average.safetensors").read_bytes()
+    return (run / f"checkpoints/step-{step:07d}/model.safetensors").read_bytes()
 
 
 def written(root: Path) -> dict[Path, int]:
