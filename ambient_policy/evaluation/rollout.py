@@ -94,7 +94,7 @@ def _actions(
     actions = actor.act(parts, recording.live)
     if plans:
         recording.planned(actor.planning_seconds)
-    finite: NDArray[np.bool_] = np.isfinite(actions).all(axis=1)
+    finite: NDArray[np.bool_] = np.all(np.isfinite(actions), axis=1)
     recording.fail(recording.live & ~finite, "diverged")
     box = _action_box(worlds)
     clipped: NDArray[Any] = np.clip(np.where(finite[:, None], actions, 0), box.low, box.high)

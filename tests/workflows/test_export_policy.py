@@ -71,8 +71,8 @@ def test_the_card_is_one_for_the_hub(run: Path, policy: Path) -> None:
     assert (result.metric_type, result.metric_value) == ("success_rate", np.mean(successes))
     for fact in (
         "| trusted | `",
-        "| trusted | taught every level |",
-        "taught above 0.27 or below 0 |",
+        "| trusted | taught everything |",
+        "taught above 0.27 |",
         "training seed | 0 |",
         "started from | random weights |",
         "exported by | ambient-policy",
