@@ -370,6 +370,7 @@ def test_a_missing_decoder_names_its_extra(tmp_path: Path, monkeypatch: pytest.M
     refused(recording.root, "pip install 'ambient-policy[video]'", cameras=TOP)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (PUSHT.exists() and REPLAY.exists()), reason="the real files are not here")
 def test_the_real_push_t_equals_its_zarr() -> None:
     source = open_lerobot(PUSHT, ask(split="train"))
@@ -427,6 +428,7 @@ def test_more_files_than_three_digits_count_stay_in_order(tmp_path: Path) -> Non
     )
 
 
+@pytest.mark.slow
 def test_run_lengths_that_unfold_to_gigabytes_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
