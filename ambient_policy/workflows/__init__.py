@@ -25,7 +25,7 @@ VERBS = {
     "roughness": "roughness",
     "compare": "comparison",
     "export": "export",
-    "benchmark": "benchmark.verb",
+    "benchmark": "benchmark",
     "configs": "configs",
 }
 # verbs that go on where they stopped when they are started again

@@ -1,4 +1,4 @@
-"""Demonstrations made up to be measured on: as many numbers as the maze's, and no meaning."""
+"""Synthetic demonstrations to measure on: as many numbers as the maze's, and no meaning."""
 
 import json
 import math
@@ -22,14 +22,14 @@ from ambient_policy.seeding import generator
 from ambient_policy.workflows.preparation import Parts, prepare
 from ambient_policy.workflows.settings import compose
 
-# of each store
+# episodes of each store, and their steps
 EPISODES, LENGTH = 100, 1500
-# of a replay buffer: steps of an episode, which are one chunk; a frame (H,W,3) [px]; compression
+# a replay buffer: steps of an episode, which are one chunk; a frame (H,W,3) [px]; compression
 REPLAYED, FRAME, BLOSC = 100, (96, 96, 3), Blosc("zstd", 1, Blosc.BITSHUFFLE)
 
 
-def invent_sampler(episodes: int) -> Sampler:
-    """50 trusted episodes with half the weight; each of the others has a sigma_min of its own."""
+def make_sampler(episodes: int) -> Sampler:
+    """Make a sampler of 50 trusted episodes with half the weight, and others with a sigma_min."""
     random = generator(0, "benchmark", episodes)
     trusted = np.arange(episodes) < 50
     lengths = random.integers(20, 200, episodes)
@@ -40,8 +40,8 @@ def invent_sampler(episodes: int) -> Sampler:
     return Sampler(admission, np.cumsum(lengths) - lengths, lengths, weight, law)
 
 
-def invent_store(path: Path) -> None:
-    """Walks across the arena, as the maze would record them."""
+def make_store(path: Path) -> None:
+    """Write a store of walks across the arena, as the maze records them."""
     state, action = ("agent_x", "agent_y", "goal_x", "goal_y"), ("target_x", "target_y")
     units = ("m", "m")
     task = "ambient_envs/Maze-v0"
@@ -52,20 +52,20 @@ def invent_store(path: Path) -> None:
         appender.append(Episode(np.hstack([walk, np.tile(goal, (LENGTH, 1))]), walk))
 
 
-def invent_parts(folder: Path, overrides: list[str]) -> Parts:
-    """The parts of a training on two invented stores: experiment=maze but for the overrides."""
+def make_parts(folder: Path, overrides: list[str]) -> Parts:
+    """Prepare a training on two synthetic stores: experiment=maze with these overrides."""
     paths = {name: folder / f"{name}.zarr" for name in ("trusted", "suboptimal")}
     stores = [f"sources.{name}.path={path}" for name, path in paths.items()]
     whole = [f"sources.{name}.max_episodes=null" for name in paths]
     root = [f"root={folder}", "experiment=maze"]
     settings = compose("train", [*root, *stores, *whole, *overrides])
     for path in paths.values():
-        invent_store(path)
+        make_store(path)
     return prepare(settings)
 
 
-def invent_many(folder: Path, stores: int, episodes: int) -> list[Path]:
-    """Stores of so many episodes, each a copy of one whose numbers are declared but not there."""
+def make_stores(folder: Path, stores: int, episodes: int) -> list[Path]:
+    """Write stores of so many episodes each; their arrays have shapes but no data."""
     state, action = ("agent_x", "agent_y", "goal_x", "goal_y"), ("target_x", "target_y")
     units, model = ("m", "m"), folder / "model.zarr"
     attributes = Attributes("ambient_envs/Maze-v0", "many", 10.0, state, units * 2, action, units)
@@ -82,8 +82,8 @@ def invent_many(folder: Path, stores: int, episodes: int) -> list[Path]:
     return paths
 
 
-def invent_replay(path: Path, size: int) -> None:
-    """A replay buffer of diffusion_policy (zarr v2) with about so many bytes of random frames."""
+def make_replay(path: Path, size: int) -> None:
+    """Write a replay buffer of diffusion_policy (zarr v2) with ``size`` bytes of random frames."""
     random, episodes = (
         generator(0, "benchmark replay"),
         max(1, size // (REPLAYED * math.prod(FRAME))),
@@ -95,15 +95,15 @@ def invent_replay(path: Path, size: int) -> None:
         kind = np.dtype(np.uint8 if key == "img" else np.float32)
         _declare(path / "data" / key, (episodes * REPLAYED, *shape), REPLAYED, kind)
         for i in range(episodes):
-            drawn = random.integers(0, 256, (REPLAYED, *shape), np.uint8).astype(kind)
-            _write_chunk(path / "data" / key, i, drawn)
+            values = random.integers(0, 256, (REPLAYED, *shape), np.uint8).astype(kind)
+            _write_chunk(path / "data" / key, i, values)
     ends = np.arange(1, episodes + 1) * REPLAYED
     _declare(path / "meta" / "episode_ends", ends.shape, episodes, ends.dtype)
     _write_chunk(path / "meta" / "episode_ends", 0, ends)
 
 
 def _declare(array: Path, shape: tuple[int, ...], rows: int, kind: np.dtype[Any]) -> None:
-    """The metadata of a zarr v2 array in chunks of so many rows."""
+    """Write the metadata of a zarr v2 array in chunks of so many rows."""
     record = {
         "zarr_format": 2,
         "shape": shape,

@@ -1,10 +1,10 @@
-"""How fast everything is on this machine: ``python scripts/benchmark.py device=cpu threads=1``.
+"""How fast everything is on this machine: ``ambient-policy benchmark device=cpu threads=1``.
 
-``what=speed``: draws, batches, training, chunks of every solver and rollouts. ``what=mixture``:
-opening and drawing from very many episodes in many stores. ``what=memory``: the most that a
-conversion and a training hold in memory, on stores of several sizes. ``what=conversion``: by one
-worker and by two. Medians of repeated measurements with the lowest and the highest; the data are
-made up.
+``what=speed``: draws, batches, training, chunks of every solver and rollouts. ``what=mixture``: how
+long a mixture of very many episodes in many stores takes to open, and its draws. ``what=memory``:
+the memory of a conversion and of a training, on stores of several sizes. ``what=conversion``: a
+conversion by one worker and by two. The table shows medians of repeats with the lowest and the
+highest value; the data are synthetic.
 """
 
 import os
@@ -17,22 +17,23 @@ from tempfile import TemporaryDirectory
 
 import torch
 from rich.console import Console
-from rich.table import Table
 
 from ambient_policy.errors import SettingsError
 from ambient_policy.files import to_json, write_text
+from ambient_policy.terminal import print_table
 from ambient_policy.training.loop import check_device
-from ambient_policy.workflows.benchmark.invention import invent_parts
+from ambient_policy.workflows.benchmark.measurement import Measurement, describe_machine
 from ambient_policy.workflows.benchmark.size import (
     measure_conversion,
     measure_memory,
     measure_mixture,
 )
-from ambient_policy.workflows.benchmark.speed import Measured, describe_machine, measure_all
+from ambient_policy.workflows.benchmark.speed import measure_all
+from ambient_policy.workflows.benchmark.synthetic import make_parts
 
 
 class What(Enum):
-    """What is measured."""
+    """The things that the benchmark measures."""
 
     speed = "speed"
     mixture = "mixture"
@@ -42,26 +43,26 @@ class What(Enum):
 
 @dataclass
 class BenchmarkSettings:
-    """What, where, how often, and of which size."""
+    """What to measure, where, how often, and at which size."""
 
     what: What = What.speed
     # cpu, cuda, cuda:1 ...
     device: str = "cpu"
     # torch's threads
     threads: int = 1
-    # times that each thing is measured
+    # number of repeats of each measurement
     repeats: int = 9
-    # of scripts/train.py on top of experiment=maze, e.g. network=medium; for what=speed
+    # for what=speed: settings of train on top of experiment=maze, e.g. network=medium
     overrides: list[str] = field(default_factory=list)
-    # of the mixture: stores, and episodes in each
+    # for what=mixture: number of stores, and of episodes in each
     stores: int = 1000
     episodes: int = 2400
-    # for memory: sizes of the source [GB]; at its largest, twice as much lies on the disk. The last
-    # one is for conversion
+    # for what=memory: sizes of the source [GB]; the disk holds up to twice as much. what=conversion
+    # takes the last one
     gigabytes: list[float] = field(default_factory=lambda: [0.25, 1.0])
-    # for memory: steps of the training
+    # for what=memory: steps of the training
     steps: int = 300
-    # where the made-up data lie while they are needed; null = the system's temporary folder
+    # folder of the synthetic data while the benchmark runs; null = the system's temporary folder
     folder: str | None = None
     # JSON file with all repeats; null = none
     out: str | None = None
@@ -71,18 +72,20 @@ class BenchmarkSettings:
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} = {getattr(self, name)} must be at least 1.")
         if self.what is not What.speed and self.device != "cpu":
-            raise SettingsError(f"device = {self.device}: what={self.what.value} is of the CPU.")
+            raise SettingsError(
+                f"device = {self.device}: what={self.what.value} runs on the CPU; set device=cpu."
+            )
         if self.what is not What.speed and self.overrides:
             raise SettingsError("overrides are for what=speed; leave them out.")
         if not self.gigabytes or min(self.gigabytes) <= 0:
             raise SettingsError(f"gigabytes = {self.gigabytes}: give positive sizes, at least one.")
         if self.folder is not None and not Path(self.folder).is_dir():
-            raise SettingsError(f"folder = {self.folder}: there is no such folder; make it first.")
+            raise SettingsError(f"folder = {self.folder}: no such folder; make it first.")
 
 
 @contextmanager
 def caches_in(folder: Path) -> Iterator[None]:
-    """Keep what is unpacked from made-up data out of the user's cache."""
+    """Keep the unpacked synthetic data out of the user's cache."""
     before = os.environ.get("XDG_CACHE_HOME")
     os.environ["XDG_CACHE_HOME"] = str(folder)
     try:
@@ -94,8 +97,8 @@ def caches_in(folder: Path) -> Iterator[None]:
             os.environ["XDG_CACHE_HOME"] = before
 
 
-def measure(settings: BenchmarkSettings, folder: Path) -> Iterator[Measured]:
-    """Every row, as it is measured."""
+def measure(settings: BenchmarkSettings, folder: Path) -> Iterator[Measurement]:
+    """Measure everything that the settings name; yield each row as it is ready."""
     repeats = settings.repeats
     if settings.what is What.mixture:
         return measure_mixture(settings.stores, settings.episodes, folder, repeats)
@@ -104,7 +107,7 @@ def measure(settings: BenchmarkSettings, folder: Path) -> Iterator[Measured]:
     if settings.what is What.conversion:
         return measure_conversion(settings.gigabytes[-1], folder, repeats)
     here = [f"training.device={settings.device}", f"training.threads={settings.threads}"]
-    return measure_all(invent_parts(folder, [*settings.overrides, *here]), folder, repeats)
+    return measure_all(make_parts(folder, [*settings.overrides, *here]), folder, repeats)
 
 
 def benchmark(settings: BenchmarkSettings) -> None:
@@ -114,12 +117,10 @@ def benchmark(settings: BenchmarkSettings) -> None:
     machine = describe_machine(torch.device(settings.device))
     with TemporaryDirectory(dir=settings.folder) as folder, caches_in(Path(folder) / "cache"):
         rows = list(measure(settings, Path(folder)))
-    table, console = Table("what", "unit", "median", "lowest", "highest"), Console()
-    for row in rows:
-        table.add_row(*row.written)
-    console.print(table)
+    console, header = Console(), ["what", "unit", "median", "lowest", "highest"]
+    print_table(console, header, [row.cells for row in rows])
     console.print(", ".join(f"{name} {value}" for name, value in machine.items()), highlight=False)
     if settings.out is not None:
-        asked = {**asdict(settings), "what": settings.what.value}
-        record = {"machine": machine, "settings": asked, "rows": list(map(asdict, rows))}
+        choices = {**asdict(settings), "what": settings.what.value}
+        record = {"machine": machine, "settings": choices, "rows": list(map(asdict, rows))}
         write_text(Path(settings.out), to_json(record, indent=1) + "\n")
