@@ -18,7 +18,7 @@ from ambient_policy.ambient.admission import Admission, buffer_factor
 from ambient_policy.ambient.sampler import Sampler
 from ambient_policy.batch import EMBODIMENT, INSTRUCTION, Batch
 from ambient_policy.diffusion.law import Law
-from ambient_policy.errors import SettingsError
+from ambient_policy.errors import SettingsError, listed
 from ambient_policy.language import Table, Vocabulary
 from ambient_policy.policy import Policy, PolicySpec
 from ambient_policy.saved import load_policy
@@ -27,6 +27,7 @@ from ambient_policy.settings import DataSettings, RunSettings, SourceSettings, T
 from ambient_policy.spec import differences
 from ambient_policy.training.loop import check_device
 from ambient_policy.training.validation import held_out_draw
+from ambient_policy.workflows.configs import choices
 from ambient_policy.workflows.world import acting_source, check_acting, check_world
 
 
@@ -118,10 +119,12 @@ def open_stores(settings: DataSettings) -> dict[str, Store]:
         DataError: naming store, key and remedy.
     """
     if not settings.sources:
+        names = list(choices("experiment"))
         raise SettingsError(
-            "no demonstrations are named. Choose an experiment (ambient-policy configs experiment "
-            "lists them), write one for your own data (ambient-policy new mine), or name stores, "
-            "e.g. 'mixture=[{path: good.zarr, trust: trusted}]'."
+            f"no demonstrations are named. Choose an experiment (experiment={listed(names)}; "
+            "ambient-policy configs experiment says what they are), write one for your own data "
+            "(ambient-policy new mine), or name stores, e.g. "
+            "'mixture=[{path: good.zarr, trust: trusted}]'."
         )
     return {n: open_source(n, source, settings.tables) for n, source in settings.sources.items()}
 
