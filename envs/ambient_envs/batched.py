@@ -1,8 +1,8 @@
 """BatchedTask: W worlds of one task stepped in one call on native threads (``mujoco.rollout``).
 
-World i equals the single task under the same seed, bit for bit. A world that has ended holds: it is
-neither stepped nor drawn, returns its last observation, reward 0, and neither terminated nor
-truncated.
+World i equals the single task under the same seed, bit for bit. A world that has ended holds still:
+its physics stop, its pictures stay, and it returns its last observation, reward 0, and neither
+terminated nor truncated.
 """
 
 import os
@@ -11,6 +11,7 @@ from typing import Any
 
 import mujoco
 import numpy as np
+from gymnasium.error import ResetNeeded
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
@@ -54,7 +55,7 @@ class BatchedTask(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
         seed: int | Sequence[int | None] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[Observation, dict[str, Any]]:
-        """New worlds; ``seed`` is one per world, or s for s, s+1, ...
+        """Reset worlds; ``seed`` is one per world, or s for s, s+1, ...
 
         ``options={"reset_mask": (W,) bool}`` resets only some, as gymnasium's vectors do.
         """
@@ -66,12 +67,13 @@ class BatchedTask(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
             self._states[i] = self.task.new_state(self._randoms[i])
         self._steps[chosen], self._live[chosen] = 0, True
         self._success[chosen], self._failure[chosen] = False, ""
-        told = {"state": self._states.copy(), **self.task.facts(self._states)}
-        return self._look(chosen), _infos(told)
+        rows = {"state": self._states.copy(), **self.task.facts(self._states)}
+        return self._look(chosen), _infos(rows)
 
     def _look(self, changed: NDArray[np.int64]) -> Observation:
-        """What all worlds show; only the ``changed`` ones (L,) are looked at anew."""
-        for name, rows in self.task.parts(self._states[changed]).items():
+        """Return the observation of all worlds; look again at the ``changed`` ones (L,) only."""
+        parts = self.task.parts(self._states[changed]) if len(changed) else {}
+        for name, rows in parts.items():
             whole = self._seen.setdefault(
                 name, np.zeros((self.num_envs, *rows.shape[1:]), rows.dtype)
             )
@@ -90,7 +92,13 @@ class BatchedTask(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
         return [None if s is None else int(s) for s in seed]
 
     def step(self, actions: NDArray[np.float32]) -> Step:
-        """One control step of every live world under absolute targets (W,A)."""
+        """Take one control step of every live world under absolute targets (W,A).
+
+        Raises:
+            ResetNeeded: before the first reset.
+        """
+        if not self._seen:
+            raise ResetNeeded("these worlds never began: call reset() before step()")
         live = np.flatnonzero(self._live)
         success = np.zeros(self.num_envs, dtype=bool)
         ended, late = success.copy(), success.copy()
@@ -100,8 +108,8 @@ class BatchedTask(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
             ended[live] = success[live] | ((failure != "") & (failure != "time"))
             self._success[live], self._failure[live] = success[live], failure
         self._live &= ~(ended | late)
-        told = {"is_success": self._success.copy(), "failure": self._failure.copy()}
-        infos = _infos({**told, "state": self._states.copy()})
+        outcome = {"is_success": self._success.copy(), "failure": self._failure.copy()}
+        infos = _infos({**outcome, "state": self._states.copy()})
         return self._look(live), success.astype(np.float64), ended, late, infos
 
     def _advance(
@@ -121,7 +129,7 @@ class BatchedTask(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
         return task.judge(self._states[live], sensors, diverged, self._steps[live])
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
-        """One (H,W,3) picture a world."""
+        """Draw one picture (H,W,3) of each world."""
         if self.render_mode is None:
             return None
         return tuple(self.task.render(state) for state in self._states)
@@ -133,6 +141,6 @@ class BatchedTask(VectorEnv[Observation, NDArray[np.float32], NDArray[Any]]):
 
 
 def _infos(rows: dict[str, NDArray[Any]]) -> dict[str, Any]:
-    """Rows (W,...) with gymnasium's masks: key ``_name`` says which worlds have ``name``."""
+    """Add gymnasium's masks to rows (W,...): key ``_name`` says which worlds have ``name``."""
     masks = {f"_{name}": np.ones(len(values), dtype=bool) for name, values in rows.items()}
     return {**rows, **masks}

@@ -1,4 +1,4 @@
-"""Where a disc may stand: the arena less the walls grown by its radius and a clearance.
+"""Free space for a disc: the arena without the walls, grown by its radius and a clearance.
 
 Grown boxes cut the arena into a grid of rectangular cells, each wholly free or wholly blocked: one
 exact structure for point queries (RRT), for the cover by rectangles (GCS) and for reachability.

@@ -1,6 +1,6 @@
 """The maze: a point robot reaches a goal without touching a wall.
 
-Observation: position and goal [m], and pictures of the cameras asked for ("top", "tilted"). Action:
+Observation: position and goal [m], and pictures of the chosen cameras ("top", "tilted"). Action:
 absolute target position [m] at 10 Hz. Success: within 0.15 m of the goal inside 30 s. Touching a
 wall, as MuJoCo's contacts see it at any physics step, ends the episode as a failure.
 """
@@ -45,7 +45,7 @@ class MazeTask(MujocoTask):
         self._free = free_space(layout, RADIUS + START_CLEARANCE)
 
     def reset_world(self, data: mujoco.MjData, random: np.random.Generator) -> None:
-        """Start and goal uniform in free space, far enough apart, one reachable from the other."""
+        """Draw start and goal uniformly in free space, far enough apart and connected."""
         start, goal = start_and_goal(self._free, random)
         data.qpos[:] = start
         data.mocap_pos[0, :2] = goal
@@ -75,14 +75,14 @@ class MazeTask(MujocoTask):
 
 
 def batched_maze(num_envs: int = 1, threads: int | None = None, **settings: Any) -> BatchedTask:
-    """The batched twin of ``MazeTask(**settings)``, for ``gymnasium.make_vec``."""
+    """Make the batched twin of ``MazeTask(**settings)``, for ``gymnasium.make_vec``."""
     return BatchedTask(MazeTask(**settings), num_envs, threads)
 
 
 def start_and_goal(
     free: FreeSpace, random: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Two points (2,) [m], uniform among the pairs that are far apart and connected."""
+    """Draw two points (2,) [m], uniform among the pairs that are far apart and connected."""
     while True:
         points = random.uniform(0.0, ARENA, (2, 2))
         first, second = (free.region_at(x, y) for x, y in points.tolist())
@@ -92,7 +92,7 @@ def start_and_goal(
 
 
 def maze_model(layout: str) -> mujoco.MjModel:
-    """The robot's world with the walls of a layout."""
+    """Build the robot's world with the walls of a layout."""
     xml = files("ambient_envs").joinpath("assets", "maze.xml").read_text(encoding="utf-8")
     spec = mujoco.MjSpec.from_string(xml)
     for i, (x_low, y_low, x_high, y_high) in enumerate(layout_walls(layout)):

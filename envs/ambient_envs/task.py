@@ -24,7 +24,7 @@ from gymnasium.error import ResetNeeded
 from gymnasium.spaces import Box, Dict
 from numpy.typing import NDArray
 
-from ambient_envs.rendering import WorldRenderer
+from ambient_envs.renderer import WorldRenderer
 from ambient_policy.errors import DataError, SettingsError
 
 Floats = NDArray[np.float64]
@@ -140,7 +140,7 @@ class MujocoTask(gymnasium.Env[Observation, NDArray[np.float32]], ABC):
         """(W,S) and sensor readings (W,substeps,N) -> (W,) why it failed, "" where it did not."""
 
     def facts(self, states: Floats) -> dict[str, Floats]:
-        """(W,S) -> what reset tells beside the state, one row a world."""
+        """(W,S) -> what reset reports beside the state, one row for each world."""
         return {}
 
     # ------------------------------------------------------------------ reading a state
@@ -151,7 +151,7 @@ class MujocoTask(gymnasium.Env[Observation, NDArray[np.float32]], ABC):
 
     def mocap_positions(self, states: Floats) -> Floats:
         """(W,S) -> (W,nmocap,3) [m]."""
-        return states[:, self.physics_size :].reshape(len(states), -1, 3)
+        return states[:, self.physics_size :].reshape(len(states), self.model.nmocap, 3)
 
     # ------------------------------------------------------------------ what the twin shares
 
@@ -172,7 +172,7 @@ class MujocoTask(gymnasium.Env[Observation, NDArray[np.float32]], ABC):
         return parts if self.cameras else parts[STATE]
 
     def new_state(self, random: np.random.Generator) -> Floats:
-        """(S,) a world drawn by the reset law; leaves it in ``data``."""
+        """Draw a world (S,) by the reset law; ``data`` holds it afterwards."""
         mujoco.mj_resetData(self.model, self.data)
         self.reset_world(self.data, random)
         return self._get_state()
@@ -207,7 +207,7 @@ class MujocoTask(gymnasium.Env[Observation, NDArray[np.float32]], ABC):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """A new world; equal seeds give equal worlds."""
+        """Begin a new episode; equal seeds give equal worlds."""
         super().reset(seed=seed)
         state = self.new_state(self.np_random)
         self._steps, self._running = 0, True
@@ -223,7 +223,11 @@ class MujocoTask(gymnasium.Env[Observation, NDArray[np.float32]], ABC):
     def step(
         self, action: NDArray[np.float32]
     ) -> tuple[Observation, SupportsFloat, bool, bool, dict[str, Any]]:
-        """One control step of dt under an absolute target (A,)."""
+        """Take one control step of dt under an absolute target (A,).
+
+        Raises:
+            ResetNeeded: after the end of the episode, or before the first one.
+        """
         if not self._running:
             raise ResetNeeded("this episode has ended (or never began): call reset() before step()")
         sensors, diverged = self._advance(self.controls(np.asarray(action)[None])[0])
@@ -274,7 +278,7 @@ class MujocoTask(gymnasium.Env[Observation, NDArray[np.float32]], ABC):
         self.data.mocap_pos[:] = state[self.physics_size :].reshape(-1, 3)
 
     def render(self, state: Floats | None = None, camera: str | None = None) -> NDArray[np.uint8]:
-        """(H,W,3) picture of the world as it is, or of a stored state (S,), from a named camera."""
+        """Draw the world as it is, or a stored state (S,), from a camera: a picture (H,W,3)."""
         state = self._get_state() if state is None else state
         return self._draw(self.renderer, state, camera or self.camera)
 

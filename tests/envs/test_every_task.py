@@ -8,6 +8,7 @@ import gymnasium
 import mujoco
 import numpy as np
 import pytest
+from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
 
 import ambient_envs
@@ -115,6 +116,30 @@ def test_the_expert_succeeds(task_id: str, expert: str) -> None:
         assert attempt.actions.shape[1:] == task.action_space.shape
         assert len(attempt.observations) == len(attempt.actions) < task.step_limit
         assert all(task.action_space.contains(action) for action in attempt.actions)
+
+
+@every_task
+@pytest.mark.parametrize("cameras", [(), ("top",)])
+def test_worlds_that_have_all_ended_hold_still(task_id: str, cameras: tuple[str, ...]) -> None:
+    worlds = gymnasium.make_vec(
+        task_id, num_envs=2, vectorization_mode="vector_entry_point", cameras=cameras
+    )
+    assert isinstance(worlds, BatchedTask)
+    with pytest.raises(ResetNeeded, match="call reset"):
+        worlds.step(np.zeros((2, 2), np.float32))
+    worlds.reset(seed=0)
+    targets = np.tile(worlds.task.action_space.low, (2, 1))  # through every wall
+    for _ in range(worlds.task.step_limit):
+        last, *_, infos = worlds.step(targets)
+        if not worlds._live.any():
+            break
+    again, rewards, *ends, after = worlds.step(targets)
+    parts = zip(last.values(), again.values(), strict=True) if cameras else [(last, again)]
+    assert all(np.array_equal(before, now) for before, now in parts)
+    assert not rewards.any() and not np.any(ends)
+    assert np.array_equal(infos["state"], after["state"])
+    assert list(infos["failure"]) == list(after["failure"])
+    worlds.close()
 
 
 @every_task

@@ -15,12 +15,12 @@ from ambient_envs.task import STATE, Parts
 
 @dataclass(frozen=True)
 class World:
-    """Which world an expert tries, and what is seen of it.
+    """The world of an expert, and its cameras.
 
     Attributes:
         task_id: one of ``ambient_envs.ALL_TASKS``.
         layout: one of ``ambient_envs.layouts.LAYOUTS``.
-        cameras: recorded beside the state, (image_size, image_size, 3) uint8 each.
+        cameras: cameras to record beside the state, (image_size, image_size, 3) uint8 each.
     """
 
     task_id: str
@@ -34,25 +34,25 @@ class World:
         return dict.fromkeys(self.cameras, (self.image_size, self.image_size, 3))
 
     def make(self) -> MazeTask:
-        """The task itself."""
-        made = gymnasium.make(
+        """Make the task."""
+        env = gymnasium.make(
             self.task_id,
             layout=self.layout,
             cameras=self.cameras,
             image_size=self.image_size,
         )
-        return cast(MazeTask, made.unwrapped)
+        return cast(MazeTask, env.unwrapped)
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """What happened.
+    """The record of one episode of an expert.
 
     Attributes:
-        observations: (T,O) float32, the state seen at each control step.
-        actions: (T,A) float32, commanded while it was seen.
-        failure: "" for a success, else why not ("no plan", "wall", "time", "diverged").
-        images: camera -> (T,H,W,3) uint8, seen at each control step.
+        observations: (T,O) float32, the state at each control step.
+        actions: (T,A) float32, the command at each control step.
+        failure: "" for a success, else the reason ("no plan", "wall", "time", "diverged").
+        images: camera -> (T,H,W,3) uint8, the picture at each control step.
     """
 
     observations: NDArray[np.float32]
@@ -84,11 +84,11 @@ def _parts(observation: Any) -> Parts:
 
 
 def attempt_episode(world: World, expert: str, world_seed: int, planner_seed: int) -> Attempt:
-    """``run_episode`` by name: what a worker process is asked for."""
+    """Run an episode of the expert with this name, in a worker process."""
     return run_episode(task_in(world), find_expert(expert), world_seed, planner_seed)
 
 
 @cache
 def task_in(world: World) -> MazeTask:
-    """The task of that world, made once a process and reset for every episode."""
+    """Make the task of a world, once in each process; every episode resets it."""
     return world.make()

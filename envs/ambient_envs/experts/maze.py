@@ -22,16 +22,17 @@ Planner = Callable[[FreeSpace, NDArray[np.float64], NDArray[np.float64], int], T
 
 @dataclass(frozen=True)
 class Expert:
-    """A planner whose paths are walked in the world."""
+    """An expert that follows the paths of a planner."""
 
     planner: Planner
 
     def actions(
         self, task: MazeTask, observation: NDArray[np.float32], seed: int
     ) -> Iterator[NDArray[np.float32]] | None:
-        """Endless target positions (2,) [m] from the first observation (4,) on; None: no plan.
+        """Yield target positions (2,) [m] without end, from the first observation (4,) on.
 
-        The target at a control step is where the path will be at the end of it.
+        The target at a control step is where the path will be at the end of it. None stands for no
+        plan.
         """
         free = free_space(task.layout, RADIUS + CLEARANCE)
         start, goal = np.split(observation.astype(np.float64), 2)
@@ -57,10 +58,10 @@ EXPERTS: dict[str, Expert] = {"gcs": Expert(_gcs), "rrt": Expert(_rrt)}
 
 
 def find_expert(name: str) -> Expert:
-    """The expert of that name.
+    """Find the expert with this name.
 
     Raises:
-        SettingsError: if there is none, listing those there are.
+        SettingsError: if there is none, with the names that exist.
     """
     if name not in EXPERTS:
         raise unknown("expert", name, EXPERTS)

@@ -20,12 +20,12 @@ MOST_SAMPLES = 20_000  # then the planner gives up
 def rrt_path(
     free: FreeSpace, start: NDArray[np.float64], goal: NDArray[np.float64], seed: int
 ) -> NDArray[np.float64] | None:
-    """A random tree's path from start to goal (2,) [m].
+    """Find a path from start to goal (2,) [m] with a random tree.
 
     Returns:
         Vertices (n,2) [m] from start to goal; None if no path was found. A function of the
-        arguments alone: OMPL seeds a new planner and sampler from one global sequence, which is
-        set anew here, and the planner stops after a number of samples, not of seconds.
+        arguments alone: OMPL seeds a new planner and sampler from one global sequence, which
+        begins anew here, and the planner stops after a number of samples, not of seconds.
     """
     base, geometric, util = (
         planner_library(f"ompl.{part}", "ompl") for part in ("base", "geometric", "util")
@@ -63,7 +63,7 @@ def _information(base: Any, free: FreeSpace) -> Any:
 def _problem(
     base: Any, information: Any, start: NDArray[np.float64], goal: NDArray[np.float64]
 ) -> Any:
-    """From start to goal, exactly."""
+    """Define OMPL's problem: from start to goal, exactly."""
     states = [information.allocState(), information.allocState()]
     for state, point in zip(states, (start, goal), strict=True):
         state[0], state[1] = point.tolist()

@@ -1,4 +1,4 @@
-"""What planners return: positions over time."""
+"""The result of a planner: positions over time."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class Trajectory:
 
     @property
     def duration(self) -> float:
-        """From first to last sample [s]."""
+        """The time from the first to the last sample [s]."""
         return float(self.times[-1])
 
 
@@ -36,12 +36,12 @@ def arc_length(positions: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def constant_speed(vertices: NDArray[np.float64], speed: float) -> Trajectory:
-    """A polyline (n,2) [m] walked at constant speed [m/s], corners and all."""
+    """Follow a polyline (n,2) [m] at constant speed [m/s], corners included."""
     return Trajectory(arc_length(vertices) / speed, vertices)
 
 
 def eased(positions: NDArray[np.float64], speed: float, ramp: float) -> Trajectory:
-    """A densely sampled curve (n,2) [m] walked at a speed [m/s] that starts and ends at rest.
+    """Follow a dense curve (n,2) [m] at a speed [m/s] that starts and ends at rest.
 
     In both ramps (each ``ramp`` seconds at most) the speed follows the quintic 6u^5 - 15u^4 + 10u^3
     between 0 and ``speed``, so velocity and acceleration along the curve are continuous.
@@ -58,7 +58,7 @@ def eased(positions: NDArray[np.float64], speed: float, ramp: float) -> Trajecto
 
 
 def _eased_length(times: NDArray[np.float64], speed: float, ramp: float) -> NDArray[np.float64]:
-    """Length [m] walked since rest: the integral of the eased speed."""
+    """Return the length [m] of the path since rest: the integral of the speed."""
     u = np.clip(times / ramp, 0.0, 1.0)
     climb = ramp * (u**6 - 3.0 * u**5 + 2.5 * u**4)  # integral of the quintic; ramp / 2 at u = 1
     return speed * (climb + np.maximum(times - ramp, 0.0))

@@ -1,4 +1,4 @@
-"""Pictures of stored states, drawn apart from the world that made them."""
+"""Pictures of stored states, independent of the world that they come from."""
 
 import mujoco
 import numpy as np
@@ -10,10 +10,10 @@ PHYSICS = mujoco.mjtState.mjSTATE_FULLPHYSICS
 
 
 class WorldRenderer:
-    """Draws states of one model; opens its (headless) graphics context when first asked.
+    """Draw states of one model; the (headless) graphics context opens at the first picture.
 
     Args:
-        model: what is drawn.
+        model: the model to draw.
         size: of the square pictures [px].
         shadows: whether lights cast them; they cost most of the time of a small picture.
     """
@@ -31,10 +31,10 @@ class WorldRenderer:
         return [self._model.camera(i).name for i in range(self._model.ncam)]
 
     def check_camera(self, camera: str) -> None:
-        """Refuse a camera the model does not have.
+        """Refuse a camera that the model does not have.
 
         Raises:
-            SettingsError: listing those it has.
+            SettingsError: with the cameras that it has.
         """
         if camera not in self.cameras:
             raise unknown("camera", camera, self.cameras)
@@ -42,7 +42,7 @@ class WorldRenderer:
     def picture(
         self, physics: NDArray[np.float64], mocap: NDArray[np.float64], camera: str
     ) -> NDArray[np.uint8]:
-        """(size, size, 3) picture of a physics state, with mocap bodies at (nmocap,3) [m].
+        """Draw a picture (size, size, 3) of a physics state, with mocap bodies at (nmocap,3) [m].
 
         Raises:
             SettingsError: for a camera the model does not have, or where nothing can be drawn.
