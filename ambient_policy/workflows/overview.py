@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ambient_datasets.chunks import check_chunks
-from ambient_datasets.frames import Frames, Pixels, to_bytes
-from ambient_datasets.reading import AnyArray, find_array, open_group, read_block
+from ambient_datasets.frames import Frames, Pixels, read_span
+from ambient_datasets.guards.archive import open_group
 from ambient_datasets.store import Attributes, Store
 from ambient_datasets.tables import Table
 from ambient_policy.errors import SettingsError
@@ -140,13 +139,5 @@ def read_frames(frames: Frames, rows: Sequence[int]) -> Pixels:
         DataError: if a chunk is lost or corrupt, or a value is no byte.
     """
     with open_group(frames.path) as group:
-        array = find_array(group, frames.path, frames.key)
-        check_chunks(array, frames.path, frames.key, frames.episode_ends)
-        return np.stack([_read_frame(array, frames, row) for row in rows])
-
-
-def _read_frame(array: AnyArray, frames: Frames, row: int) -> Pixels:
-    first = row - row % array.chunks[0]
-    block = read_block(array, frames.path, frames.key, first, row + 1, frames.episode_ends)
-    pixels: Pixels = to_bytes(block[-1:], frames, row)[0]
-    return pixels
+        stored = frames.open(group)
+        return np.concatenate([read_span(stored, row, row + 1) for row in rows])

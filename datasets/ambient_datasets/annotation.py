@@ -8,9 +8,9 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from ambient_datasets.guards.archive import open_group
 from ambient_datasets.layout import SIGMAS, STAGED, read_attributes, read_ends, write_array
-from ambient_datasets.reading import StrPath, open_group
-from ambient_datasets.records import Annotation
+from ambient_datasets.records import Annotation, StrPath
 from ambient_policy.errors import DataError
 
 

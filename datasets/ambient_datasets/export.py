@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ambient_datasets.episodes import StoredEpisodes, open_episodes
 from ambient_datasets.keys import Keys
 from ambient_datasets.records import Attributes, Episode
-from ambient_policy.errors import SettingsError, unknown
+from ambient_datasets.store import Store, open_store
+from ambient_policy.errors import DataError, SettingsError, unknown
 from ambient_policy.files import create_path, refuse_inside
+from ambient_policy.progress import Bar, progress
+from ambient_policy.settings import Tables
 
 FORMATS = ("diffusion_policy", "lerobot")
 
@@ -23,7 +24,7 @@ class Target(Protocol):
 
     def keys(
         self,
-        store: StoredEpisodes,
+        store: Store,
         groups: Mapping[str, Sequence[str]],
         cameras: Mapping[str, str],
     ) -> Keys:
@@ -39,15 +40,13 @@ class Target(Protocol):
         """
         ...
 
-    def write(
-        self, path: Path, store: StoredEpisodes, episodes: Iterable[Episode], keys: Keys
-    ) -> None:
+    def write(self, path: Path, store: Store, episodes: Iterable[Episode], keys: Keys) -> None:
         """Write all episodes to a path where nothing lies."""
         ...
 
 
 @dataclass(frozen=True)
-class Exported:
+class Export:
     """What an export wrote.
 
     Attributes:
@@ -125,8 +124,8 @@ def export(
     *,
     observations: Mapping[str, Sequence[str]] | None = None,
     cameras: Mapping[str, str] | None = None,
-    progress: bool = True,
-) -> Exported:
+    console: Console | None = None,
+) -> Export:
     """Write a store anew in another format.
 
     Args:
@@ -134,7 +133,7 @@ def export(
         target: from ``make_target``.
         out: new; for diffusion_policy a name that ends in .zip makes an archive.
         observations, cameras: as of ``Target.keys``.
-        progress: show a bar.
+        console: where the progress bar appears; None is the standard error.
 
     Raises:
         SettingsError: for settings that do not fit the store, or an ``out`` that is there or lies
@@ -143,17 +142,21 @@ def export(
         CheckpointError: when the disk refuses.
     """
     refuse_inside(Path(out), Path(store))
-    source = open_episodes(store)
+    source = open_store(store, Tables.disk)
+    if len(source) == 0:
+        raise DataError(f"{store}: no episodes yet, so nothing to export. Collect some first.")
     keys = target.keys(source, observations or {}, cameras or {})
-    with create_path(Path(out)) as made:
-        target.write(made, source, _tracked(source, progress), keys)
+    with (
+        create_path(Path(out)) as partial,
+        progress(f"export {store}", len(source), console=console) as bar,
+    ):
+        target.write(partial, source, _counted(source, bar), keys)
     texts, annotated = len(source.instructions), source.annotation is not None
-    return Exported(Path(out), len(source), source.rows, keys, source.attributes, texts, annotated)
+    return Export(Path(out), len(source), source.rows, keys, source.attributes, texts, annotated)
 
 
-def _tracked(source: StoredEpisodes, progress: bool) -> Iterator[Episode]:
-    """The episodes, with a bar."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    console = Console(stderr=True, quiet=not progress)
-    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not progress) as bar:
-        yield from bar.track(source, len(source), description=f"export {source.path}")
+def _counted(source: Store, bar: Bar) -> Iterator[Episode]:
+    """The episodes, counted by a bar."""
+    for episode in source.episodes():
+        yield episode
+        bar.advance()

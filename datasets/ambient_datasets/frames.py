@@ -1,4 +1,4 @@
-"""The frames of a camera, unpacked once to a plain file (``unpacked.py``) and read by row."""
+"""The frames of a camera, unpacked once to a plain file (``cache.py``) and read by row."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -7,21 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import zarr
 from numpy.typing import NDArray
 
-from ambient_datasets.chunks import check_chunks
-from ambient_datasets.joined import rows_by_part
-from ambient_datasets.reading import (
-    AnyArray,
-    check_length,
-    count_rows,
-    episode_of_row,
-    fault,
-    find_array,
-    open_group,
-    read_block,
-)
-from ambient_datasets.unpacked import Unpacked
+from ambient_datasets.cache import Unpacked
+from ambient_datasets.guards.archive import open_group
+from ambient_datasets.guards.chunks import check_chunks
+from ambient_datasets.rows import rows_by_part
+from ambient_datasets.stored import StoredArray, count_rows, find_stored
 
 Pixels = NDArray[np.uint8]
 
@@ -65,20 +58,36 @@ class Frames:
     def _blocks(self) -> Iterator[Pixels]:
         """All frames in order, those of a chunk at a time."""
         with open_group(self.path) as group:
-            array = find_array(group, self.path, self.key)
-            check_chunks(array, self.path, self.key, self.episode_ends)
-            for first in range(0, len(self), array.chunks[0]):
-                stop = min(first + array.chunks[0], len(self))
-                block = read_block(array, self.path, self.key, first, stop, self.episode_ends)
-                yield to_bytes(block, self, first)
+            stored = self.open(group)
+            for first in range(0, len(self), stored.array.chunks[0]):
+                yield read_span(stored, first, min(first + stored.array.chunks[0], len(self)))
+
+    def open(self, group: zarr.Group) -> StoredArray:
+        """The array in an opened store, its chunk files looked at, for ``read_span``.
+
+        Raises:
+            DataError: if a chunk is lost, or unfolds to another size than the array declares.
+        """
+        stored = find_stored(group, self.path, self.key, self.episode_ends)
+        check_chunks(stored)
+        return stored
 
 
-def to_bytes(block: NDArray[Any], frames: Frames, first: int) -> Pixels:
+def read_span(stored: StoredArray, first: int, stop: int) -> Pixels:
+    """(n,H,W,3) frames ``first`` to before ``stop``, from their chunks: nothing is unpacked.
+
+    Raises:
+        DataError: if a chunk is corrupt, or a value is no byte.
+    """
+    return to_bytes(stored.read(first, stop), stored, first)
+
+
+def to_bytes(block: NDArray[Any], stored: StoredArray, first: int) -> Pixels:
     """Pixels (n,H,W,3) as uint8, exactly; floats must be whole numbers from 0 to 255.
 
     Args:
-        block: rows first, first + 1, .. of the frames' array.
-        frames: where they come from, for the message.
+        block: rows first, first + 1, .. of the array.
+        stored: where they come from, for the message.
         first: see above.
 
     Raises:
@@ -90,12 +99,10 @@ def to_bytes(block: NDArray[Any], frames: Frames, first: int) -> Pixels:
     if not whole.all():
         place = np.unravel_index(int(np.argmin(whole)), whole.shape)
         row = first + int(place[0])
-        raise fault(
-            frames.path,
-            frames.key,
+        raise stored.fault(
             f"row {row} holds {block[place]}, and pixels must be whole numbers from 0 to 255",
             "Write the frames as uint8.",
-            episode_of_row(frames.episode_ends, row),
+            row,
         )
     return block.astype(np.uint8)
 
@@ -125,31 +132,22 @@ class JoinedFrames:
         return frames.reshape(*rows.shape, *self.shape)
 
 
-def open_frames(
-    array: AnyArray, path: Path, key: str, ends: NDArray[np.int64], *, unfinished: bool = False
-) -> Frames:
+def open_frames(stored: StoredArray, *, unfinished: bool = False) -> Frames:
     """The frames of an array, validated by its shape and type; no pixel is read.
 
     Args:
-        array, path, key: the array, its store and its key in it.
-        ends: (E,) checked ends.
-        unfinished: an episode is in flight, so further rows than the ends tell of are expected.
+        stored: the array, with the ends of its episodes.
+        unfinished: an episode is in flight, so there may be more rows than the ends say.
 
     Raises:
         DataError: unless (N,H,W,3) uint8, or floats that may hold such numbers.
     """
-    if array.ndim != 4 or array.shape[3] != 3 or not (array.dtype == np.uint8 or _is_float(array)):
-        raise fault(
-            path,
-            key,
-            f"shape {array.shape} and type {array.dtype} given, (rows, height, width, 3) uint8 "
-            "needed",
+    shape, dtype = stored.array.shape, stored.array.dtype
+    if len(shape) != 4 or shape[3] != 3 or not (dtype == np.uint8 or dtype.kind == "f"):
+        raise stored.fault(
+            f"shape {shape} and type {dtype} given, (rows, height, width, 3) uint8 needed",
             "Name an array of pictures, or write it so.",
         )
-    check_length(array, path, key, ends, unfinished=unfinished)
-    _, height, width, colours = array.shape
-    return Frames(path, key, (height, width, colours), ends)
-
-
-def _is_float(array: AnyArray) -> bool:
-    return bool(array.dtype.kind == "f")
+    stored.check_length(unfinished=unfinished)
+    assert stored.ends is not None
+    return Frames(stored.path, stored.key, (shape[1], shape[2], shape[3]), stored.ends)

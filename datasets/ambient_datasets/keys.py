@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ambient_datasets.episodes import StoredEpisodes
+from ambient_datasets.store import Store
 from ambient_policy.errors import SettingsError, unknown
 
 
@@ -27,7 +27,7 @@ class Keys:
     @classmethod
     def of(
         cls,
-        store: StoredEpisodes,
+        store: Store,
         *,
         state: str,
         camera: str,

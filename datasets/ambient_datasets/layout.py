@@ -9,15 +9,10 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
 
-from ambient_datasets.reading import (
-    AnyArray,
-    check_ends,
-    fault,
-    find_array,
-    list_keys,
-    read_rows,
-)
+from ambient_datasets.faults import fault
+from ambient_datasets.guards.archive import AnyArray, find_array, list_keys
 from ambient_datasets.records import Annotation, Attributes
+from ambient_datasets.stored import check_ends, find_stored
 from ambient_policy.errors import DataError
 
 LAYOUT = "ambient_policy_layout"
@@ -75,11 +70,11 @@ def read_attributes(group: zarr.Group, path: Path) -> tuple[Attributes, dict[str
     """The attributes and, where annotated, the record of the annotation."""
     record = dict(group.attrs)
     if record.get(LAYOUT) != VERSION:
-        given = f"layout {record[LAYOUT]}" if LAYOUT in record else "no such attribute"
+        layout = f"layout {record[LAYOUT]}" if LAYOUT in record else "no such attribute"
         raise fault(
             path,
             f"attribute '{LAYOUT}'",
-            f"{given}, and this program reads layout {VERSION}",
+            f"{layout}, and this program reads layout {VERSION}",
             "Update ambient-policy, or, if this is a diffusion_policy store, describe it in the "
             "config (names, units, control rate, task).",
         )
@@ -102,8 +97,8 @@ def read_attributes(group: zarr.Group, path: Path) -> tuple[Attributes, dict[str
 
 def read_ends(group: zarr.Group, path: Path) -> tuple[NDArray[np.int64], bool]:
     """The committed ends (E,), and whether episodes are in flight (from the one -1 on)."""
-    array = find_array(group, path, ENDS)
-    ends = read_rows(array, path, ENDS, array.shape[0])
+    stored = find_stored(group, path, ENDS)
+    ends = stored.read(0, stored.array.shape[0])
     holes = np.flatnonzero(ends == -1)
     unfinished = ends.ndim == 1 and len(holes) == 1  # several: a chunk file is lost
     return check_ends(ends[: holes[0]] if unfinished else ends, path, ENDS), unfinished
@@ -132,8 +127,8 @@ def forget_ends(array: AnyArray, path: Path, episodes: int) -> None:
 def _ends_files(array: AnyArray, path: Path) -> list[tuple[int, Path]]:
     """The chunk files of the ends that are there, by number: several are not written in order."""
     folder = (path / ENDS / array.metadata.encode_chunk_key((0,))).parent
-    found = folder.iterdir() if folder.exists() else ()
-    return [(int(file.name), file) for file in found if file.name.isdigit()]
+    files = folder.iterdir() if folder.exists() else ()
+    return [(int(file.name), file) for file in files if file.name.isdigit()]
 
 
 def read_instructions(
@@ -150,7 +145,8 @@ def read_instructions(
         )
     if INSTRUCTION not in list_keys(group, path, "meta"):
         return np.full(episodes, NO_INSTRUCTION), tuple(texts)  # written before there were any
-    array = find_array(group, path, INSTRUCTION)
+    stored = find_stored(group, path, INSTRUCTION)
+    array = stored.array
     if array.ndim != 1 or array.dtype != np.int64 or array.shape[0] < episodes:
         raise fault(
             path,
@@ -158,7 +154,7 @@ def read_instructions(
             f"shape {array.shape} and type {array.dtype}, but the store holds {episodes} episodes",
             "Restore the store from a copy.",
         )
-    index = read_rows(array, path, INSTRUCTION, episodes)
+    index = stored.read(0, episodes)
     strange = (index < NO_INSTRUCTION) | (index >= len(texts))
     if strange.any():
         episode = int(np.argmax(strange))
@@ -177,30 +173,28 @@ def read_annotation(
     group: zarr.Group, path: Path, record: dict[str, Any] | None, episodes: int
 ) -> Annotation | None:
     """The annotation of so many episodes, or None; the attribute decides, not the arrays."""
-    given = [name for name in SIGMAS if f"meta/{name}" in group]
-    if record is None and not given:
+    arrays = [name for name in SIGMAS if f"meta/{name}" in group]
+    if record is None and not arrays:
         return None
     complete = isinstance(record, dict) and {"fingerprint", "folder"} <= record.keys()
     if record is None or not complete or record.get("sigma") != "ve":
         raise fault(
             path,
             "attribute 'annotation'",
-            f"{record} given beside {' and '.join(given) or 'no arrays'}, but sigma = 've', "
+            f"{record} given beside {' and '.join(arrays) or 'no arrays'}, but sigma = 've', "
             "fingerprint and folder are needed to know what the numbers mean",
             "Annotate the store again.",
         )
     sigmas = []
     for name in SIGMAS:
         key = f"{record['folder']}/{name}"
-        array = find_array(group, path, key)
-        if array.shape != (episodes,):
-            raise fault(
-                path,
-                key,
-                f"shape {array.shape}, but the store holds {episodes} episodes",
+        stored = find_stored(group, path, key)
+        if stored.array.shape != (episodes,):
+            raise stored.fault(
+                f"shape {stored.array.shape}, but the store holds {episodes} episodes",
                 "Annotate the store again.",
             )
-        sigmas.append(read_rows(array, path, key, episodes))
+        sigmas.append(stored.read(0, episodes))
     try:
         return Annotation(sigmas[0], sigmas[1], record["fingerprint"])
     except DataError as error:

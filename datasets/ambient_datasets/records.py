@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from ambient_policy.errors import DataError
 
+StrPath: TypeAlias = "str | os.PathLike[str]"
 JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
 
 

@@ -26,52 +26,31 @@ committed end: invisible to ``open_store``, overwritten by the next append. One 
 (``transfer.py`` commits many episodes at once: a -1 says that all from there on is in flight.)
 """
 
-import json
-import math
-import os
-import shutil
-import uuid
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from ambient_datasets.annotation import annotate_store
-from ambient_datasets.frames import Frames, open_frames
+from ambient_datasets.frames import Frames, open_frames, read_span
+from ambient_datasets.guards.archive import open_group
 from ambient_datasets.layout import (
     ACTIONS,
     CAMERA,
-    ENDS,
-    INSTRUCTION,
-    INSTRUCTIONS,
-    LAYOUT,
-    LOST_INSTRUCTION,
     NO_INSTRUCTION,
     OBSERVATIONS,
-    VERSION,
     find_cameras,
-    forget_ends,
     read_annotation,
     read_attributes,
     read_ends,
     read_instructions,
-    write_array,
-    write_frames_array,
 )
-from ambient_datasets.reading import (
-    StrPath,
-    fault,
-    find_array,
-    open_group,
-)
-from ambient_datasets.records import JSON, Annotation, Attributes, Episode, check_json
+from ambient_datasets.records import JSON, Annotation, Attributes, Episode, StrPath
+from ambient_datasets.stored import StoredArray, count_rows
 from ambient_datasets.tables import StoredColumns, Table, make_table
-from ambient_policy.batch import STATE
-from ambient_policy.errors import DataError
+from ambient_datasets.writer import Appender, append_episode, create_store, update_extra
 from ambient_policy.settings import Tables
 
 __all__ = [
@@ -100,7 +79,8 @@ class Store:
         annotation: None where nobody has said what each episode may teach.
         observation_table, action_table: (N,O) and (N,A), in memory or on disk.
         cameras: frames by the name of the camera; they stay on disk.
-        instructions: the distinct texts that its episodes were given.
+        instructions: the distinct texts of its episodes.
+        columns: where observation and action lie at rest; none where they never did.
     """
 
     path: Path
@@ -112,6 +92,7 @@ class Store:
     cameras: Mapping[str, Frames] = field(default_factory=dict)
     instructions: tuple[str, ...] = ()
     _instruction_index: NDArray[np.int64] | None = field(default=None, repr=False)
+    columns: tuple[StoredColumns, ...] = field(default=(), repr=False)
 
     def instruction(self, episode: int) -> str | None:
         """What was to be done in an episode, in natural language; None where nobody said."""
@@ -120,7 +101,7 @@ class Store:
 
     @property
     def instruction_index(self) -> NDArray[np.int64]:
-        """(E,) int64, which of ``instructions`` each episode was given; -1 for none."""
+        """(E,) int64, which of ``instructions`` each episode has; -1 for none."""
         if self._instruction_index is None:
             return np.full(len(self), NO_INSTRUCTION)
         return self._instruction_index
@@ -134,6 +115,31 @@ class Store:
         return self.action_table.whole()
 
     @property
+    def rows(self) -> int:
+        """Control steps of all episodes, N."""
+        return count_rows(self.episode_ends)
+
+    def episodes(self) -> Iterator[Episode]:
+        """The episodes in order, one in memory at a time, out of the store's own chunks.
+
+        Nothing is unpacked to the cache: whoever walks over a store once need not pay for it.
+
+        Raises:
+            DataError: naming file, key and episode.
+        """
+        with open_group(self.path) as group:
+            tables = [columns.open(group) for columns in self.columns]
+            films = {name: frames.open(group) for name, frames in self.cameras.items()}
+            for i, stop in enumerate(self.episode_ends.tolist()):
+                first = stop - int(self.episode_lengths[i])
+                observations, actions = (
+                    columns.read(arrays, first, stop)
+                    for columns, arrays in zip(self.columns, tables, strict=True)
+                )
+                images = {name: read_span(film, first, stop) for name, film in films.items()}
+                yield Episode(observations, actions, images, self.instruction(i))
+
+    @property
     def episode_lengths(self) -> NDArray[np.int64]:
         """(E,) control steps."""
         return np.diff(self.episode_ends, prepend=0)
@@ -141,203 +147,6 @@ class Store:
     def __len__(self) -> int:
         """Episodes."""
         return len(self.episode_ends)
-
-
-def create_store(
-    path: StrPath,
-    attributes: Attributes,
-    cameras: Mapping[str, tuple[int, int, int]] | None = None,
-) -> None:
-    """An empty store, complete the moment its folder appears.
-
-    Args:
-        path: where.
-        attributes: what its numbers mean.
-        cameras: (H,W,3) [px] of each camera by its name; None for none.
-
-    Raises:
-        DataError: if something lies at the path already, or for cameras that no store can have.
-    """
-    path, cameras = Path(path), cameras or {}
-    _check_cameras(cameras)
-    if path.exists():
-        raise DataError(
-            f"{path}: something lies here already. Append to it, delete it or give another path."
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    try:
-        _write_empty(zarr.create_group(str(partial)), attributes, cameras)
-        os.rename(partial, path)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-
-
-def _check_cameras(cameras: Mapping[str, tuple[int, int, int]]) -> None:
-    for name, shape in cameras.items():
-        if not name.isidentifier() or name == STATE:
-            raise DataError(
-                f"camera '{name}': give a name of letters, digits and underscores, not '{STATE}'."
-            )
-        if len(shape) != 3 or min(shape) < 1 or shape[2] != 3:
-            raise DataError(
-                f"camera '{name}': frames of shape {shape} given; give (height, width, 3) [px]."
-            )
-
-
-def _write_empty(
-    group: zarr.Group, attributes: Attributes, cameras: Mapping[str, tuple[int, int, int]]
-) -> None:
-    for name in ("data", "meta"):
-        group.create_group(name)
-    widths = {
-        OBSERVATIONS: len(attributes.observation_names),
-        ACTIONS: len(attributes.action_names),
-    }
-    for key, width in widths.items():
-        # NaN as fill value: a chunk that gets lost later shows as NaN, never as zeros.
-        write_array(group, key, np.empty((0, width), np.float32), math.nan)
-    for name, shape in cameras.items():
-        write_frames_array(group, name, shape)
-    write_array(group, ENDS, np.empty(0, np.int64), -1)
-    write_array(group, INSTRUCTION, np.empty(0, np.int64), LOST_INSTRUCTION)
-    group.update_attributes({LAYOUT: VERSION, **_to_json(attributes)})
-
-
-def _to_json(attributes: Attributes) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads(json.dumps(asdict(attributes)))
-    return record
-
-
-class Appender:
-    """A store held open for appending many episodes.
-
-    One writer at a time: two appenders of one store would overwrite each other.
-
-    Raises:
-        DataError: if the store does not open or is annotated.
-    """
-
-    def __init__(self, path: StrPath) -> None:
-        self._path = Path(path)
-        with open_group(self._path) as group:
-            _, annotation = read_attributes(group, self._path)
-            ends, unfinished = read_ends(group, self._path)
-            _, texts = read_instructions(group, self._path, len(ends))
-        if annotation is not None:
-            raise DataError(
-                f"{self._path}: annotated, and a new episode would have no sigma_min and sigma_max."
-                " Append to the unannotated store (collect again), or put the new episodes into a "
-                "store of their own."
-            )
-        group = zarr.open_group(str(self._path), mode="r+")
-        self._arrays = {key: find_array(group, self._path, key) for key in (OBSERVATIONS, ACTIONS)}
-        for name, array in find_cameras(group, self._path).items():
-            self._arrays[CAMERA + name] = array
-        self._ends = find_array(group, self._path, ENDS)
-        if unfinished:
-            forget_ends(self._ends, self._path, len(ends))
-        self._instruction = (
-            find_array(group, self._path, INSTRUCTION) if INSTRUCTION in group else None
-        )
-        self._texts = {text: index for index, text in enumerate(texts)}
-        self._episodes, self._rows = len(ends), int(ends[-1]) if len(ends) else 0
-
-    @property
-    def episodes(self) -> int:
-        """Committed episodes."""
-        return self._episodes
-
-    @property
-    def rows(self) -> int:
-        """Committed control steps."""
-        return self._rows
-
-    @property
-    def instructions(self) -> int:
-        """Distinct instructions."""
-        return len(self._texts)
-
-    def append(self, episode: Episode) -> None:
-        """Add one episode, whole or not at all.
-
-        Raises:
-            DataError: if its dimensions or cameras are not the store's; nothing is written then.
-        """
-        tables: dict[str, NDArray[Any]] = {
-            OBSERVATIONS: episode.observations,
-            ACTIONS: episode.actions,
-            **{CAMERA + name: frames for name, frames in episode.images.items()},
-        }
-        self._check(tables)
-        index = self._index(episode.instruction)
-        stop = self._rows + len(episode)
-        self._ends.resize((self._episodes + 1,))  # 1. reads -1: in flight
-        for key, array in self._arrays.items():  # 2. its rows
-            array.resize((stop, *array.shape[1:]))
-            array[self._rows : stop] = tables[key]
-        if self._instruction is not None:
-            self._instruction.resize((self._episodes + 1,))
-            self._instruction[self._episodes] = index
-        self._ends[self._episodes] = stop  # 3. committed
-        self._episodes, self._rows = self._episodes + 1, stop
-
-    def _index(self, text: str | None) -> int:
-        """Of an instruction among the store's texts; a new one is added to them on disk."""
-        if text is None:
-            return NO_INSTRUCTION
-        if self._instruction is None:
-            raise fault(
-                self._path,
-                INSTRUCTION,
-                "this store was made before episodes had instructions",
-                "Write a new store, or give the episode without one.",
-                self._episodes,
-            )
-        if text not in self._texts:
-            # opened anew: others (update_extra) may have changed the attributes since
-            group = zarr.open_group(str(self._path), mode="r+")
-            group.update_attributes({INSTRUCTIONS: [*self._texts, text]})
-            self._texts[text] = len(self._texts)
-        return self._texts[text]
-
-    def _check(self, tables: Mapping[str, NDArray[Any]]) -> None:
-        if tables.keys() != self._arrays.keys():
-            raise fault(
-                self._path,
-                ", ".join(sorted(tables.keys() ^ self._arrays.keys())),
-                f"the episode has {', '.join(sorted(tables))}, the store "
-                f"{', '.join(sorted(self._arrays))}",
-                "Give frames of every camera that the store has, and of no other.",
-                self._episodes,
-            )
-        for key, array in self._arrays.items():
-            given, needed = tables[key].shape[1:], array.shape[1:]
-            if given != needed:
-                raise fault(
-                    self._path,
-                    key,
-                    f"each row of the episode has shape {given}, of the store {needed}",
-                    "Give the dimensions that the store's attributes name, and frames of the size "
-                    "that it was made for.",
-                    self._episodes,
-                )
-
-
-def append_episode(path: StrPath, episode: Episode) -> None:
-    """Add one episode to a store, whole or not at all (see ``Appender`` for many)."""
-    Appender(path).append(episode)
-
-
-def update_extra(path: StrPath, **values: JSON) -> None:
-    """Set entries of the attribute ``extra`` in one atomic write; the others stay."""
-    path = Path(path)
-    check_json(values)
-    with open_group(path) as group:
-        attributes, _ = read_attributes(group, path)
-    group = zarr.open_group(str(path), mode="r+")
-    group.update_attributes({"extra": {**attributes.extra, **values}})
 
 
 def open_store(path: StrPath, tables: Tables = Tables.memory) -> Store:
@@ -355,20 +164,28 @@ def open_store(path: StrPath, tables: Tables = Tables.memory) -> Store:
     with open_group(path) as group:
         attributes, record = read_attributes(group, path)
         ends, unfinished = read_ends(group, path)
-        stored = [
-            StoredColumns(path, (key,), (names,), ends)
-            for key, names in (
-                (OBSERVATIONS, attributes.observation_names),
-                (ACTIONS, attributes.action_names),
-            )
-        ]
-        for columns in stored:
-            columns.check(group, unfinished=unfinished)
+        columns = (
+            StoredColumns(path, (OBSERVATIONS,), (attributes.observation_names,), ends),
+            StoredColumns(path, (ACTIONS,), (attributes.action_names,), ends),
+        )
+        for stored in columns:
+            stored.check(group, unfinished=unfinished)
         cameras = {
-            name: open_frames(array, path, CAMERA + name, ends, unfinished=unfinished)
+            name: open_frames(StoredArray(array, path, CAMERA + name, ends), unfinished=unfinished)
             for name, array in find_cameras(group, path).items()
         }
         annotation = read_annotation(group, path, record, len(ends))
         index, texts = read_instructions(group, path, len(ends))
-    observations, actions = (make_table(columns, tables) for columns in stored)
-    return Store(path, attributes, ends, annotation, observations, actions, cameras, texts, index)
+    observations, actions = (make_table(stored, tables) for stored in columns)
+    return Store(
+        path,
+        attributes,
+        ends,
+        annotation,
+        observations,
+        actions,
+        cameras,
+        texts,
+        index,
+        columns,
+    )

@@ -13,16 +13,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ambient_datasets.chunks import check_chunks
-from ambient_datasets.joined import rows_by_part
-from ambient_datasets.reading import (
-    check_table,
-    count_rows,
-    find_array,
-    open_group,
-    read_table,
-)
-from ambient_datasets.unpacked import Unpacked, check_rows
+from ambient_datasets.cache import Unpacked, check_rows
+from ambient_datasets.guards.archive import find_array, open_group
+from ambient_datasets.guards.chunks import check_chunks
+from ambient_datasets.rows import rows_by_part
+from ambient_datasets.stored import StoredArray, count_rows
 from ambient_policy.settings import Tables
 
 BLOCK = 16384  # rows read, checked or counted at a time
@@ -223,46 +218,41 @@ class StoredColumns:
         """D."""
         return sum(map(len, self.names)) if self.columns is None else len(self.columns)
 
-    def blocks(self, size: int = BLOCK) -> Iterator[Floats]:
-        """(n,D) float32, finite, in order; n is ``size`` or one chunk, if that is longer.
+    def open(self, group: Any) -> list[StoredArray]:
+        """The arrays in an opened store, their chunk files looked at unless they are guarded."""
+        arrays = [
+            StoredArray(find_array(group, self.path, key), self.path, key, self.ends, names)
+            for key, names in zip(self.keys, self.names, strict=True)
+        ]
+        for array in () if self.guarded else arrays:
+            check_chunks(array)
+        return arrays
+
+    def read(self, arrays: Sequence[StoredArray], first: int, stop: int) -> Floats:
+        """Rows ``first`` to before ``stop`` of the arrays from ``open``: (stop - first, D), finite.
 
         Raises:
             DataError: naming file, key, episode and remedy.
         """
-        rows = count_rows(self.ends)
-        with open_group(self.path) as group:
-            arrays = [find_array(group, self.path, key) for key in self.keys]
-            if not self.guarded:
-                for array, key in zip(arrays, self.keys, strict=True):
-                    check_chunks(array, self.path, key, self.ends)
-            step = max(size, *(array.chunks[0] for array in arrays))
-            for first in range(0, rows, step):
-                yield self._block(arrays, first, min(first + step, rows))
-
-    def _block(self, arrays: Sequence[Any], first: int, stop: int) -> Floats:
-        parts = [
-            read_table(array, self.path, key, first, stop, self.ends, names)
-            for array, key, names in zip(arrays, self.keys, self.names, strict=True)
-        ]
+        parts = [array.read_table(first, stop) for array in arrays]
         side_by_side = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
         return side_by_side if self.columns is None else side_by_side[:, list(self.columns)]
 
+    def blocks(self, size: int = BLOCK) -> Iterator[Floats]:
+        """(n,D) in order; n is ``size`` or one chunk, if that is longer. Errors as of ``read``."""
+        rows = count_rows(self.ends)
+        with open_group(self.path) as group:
+            arrays = self.open(group)
+            step = max(size, *(stored.array.chunks[0] for stored in arrays))
+            for first in range(0, rows, step):
+                yield self.read(arrays, first, min(first + step, rows))
+
     def check(self, group: Any, *, unfinished: bool = False, flatten: bool = False) -> None:
-        """Refuse arrays of another shape, type or length; no number is read.
-
-        Args:
-            group: the opened store.
-            unfinished: an episode is in flight, so further rows than the ends tell of are expected.
-            flatten: let further axes, e.g. of keypoints (N,9,2), become columns.
-
-        Raises:
-            DataError: naming file, key, episode and remedy.
-        """
+        """Refuse arrays of another shape, type or length; as ``StoredArray.check_table``."""
         for key, names in zip(self.keys, self.names, strict=True):
             array = find_array(group, self.path, key)
-            check_table(
-                array, self.path, key, self.ends, names, unfinished=unfinished, flatten=flatten
-            )
+            stored = StoredArray(array, self.path, key, self.ends, names)
+            stored.check_table(unfinished=unfinished, flatten=flatten)
 
 
 def make_table(stored: StoredColumns, tables: Tables) -> Table:

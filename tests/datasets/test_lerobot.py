@@ -455,7 +455,7 @@ def test_a_frame_larger_than_declared_is_not_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = write_lerobot(tmp_path / "set", "v3.0", camera="video").root
-    monkeypatch.setattr("ambient_datasets.formats.film.MARGIN_PIXELS", -8)
+    monkeypatch.setattr("ambient_datasets.guards.film.MARGIN_PIXELS", -8)
     refused(root, "file-000.mp4: video: episode 0: truncated, corrupt", cameras=TOP)
 
 

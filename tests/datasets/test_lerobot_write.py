@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ambient_datasets.episodes import open_episodes
 from ambient_datasets.export import export, make_target
+from ambient_datasets.store import open_store
 from tests.datasets.walks import INSTRUCTIONS, LENGTHS, SIZE, distance, write_walks
 
 REAL = Path(__file__).parents[3] / "shared/data/lerobot_v30_pusht"
@@ -30,7 +30,7 @@ STATISTICS = ("min", "max", "mean", "std", "count")
 
 def write(folder: Path, **options: Any) -> Path:
     store = write_walks(folder / "walks.zarr", smooth="video" in options)
-    export(store, make_target("lerobot", **options), folder / "set", progress=False)
+    export(store, make_target("lerobot", **options), folder / "set")
     return folder / "set"
 
 
@@ -162,7 +162,7 @@ def test_lerobots_own_loader_reads_it(
     told = json.loads(str(items["told"]))
     assert (told["fps"], told["episodes"], told["cameras"]) == (10, 4, [CAMERA])
     first = 0
-    for i, episode in enumerate(open_episodes(folder.with_name("walks.zarr"))):
+    for i, episode in enumerate(open_store(folder.with_name("walks.zarr")).episodes()):
         span = slice(first, first := first + len(episode))
         np.testing.assert_array_equal(items["observation.state"][span], episode.observations)
         np.testing.assert_array_equal(items["action"][span].reshape(-1, 1), episode.actions)

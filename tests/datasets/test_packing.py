@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import zarr
 
-from ambient_datasets.chunks import check_chunks
-from ambient_datasets.reading import find_array, open_group
+from ambient_datasets.guards.archive import open_group
+from ambient_datasets.guards.chunks import check_chunks
+from ambient_datasets.stored import find_stored
 from ambient_policy.errors import DataError
 from tests.datasets.stores import write_v2
 
@@ -39,9 +40,9 @@ def write(tmp_path: Path) -> Write:
 
 def read(path: Path) -> Any:
     with open_group(path) as group:
-        array = find_array(group, path, "data/x")
-        check_chunks(array, path, "data/x")
-        return np.asarray(array[:])
+        stored = find_stored(group, path, "data/x")
+        check_chunks(stored)
+        return np.asarray(stored.array[:])
 
 
 def refused(path: Path, text: str) -> None:

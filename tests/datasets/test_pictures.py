@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from ambient_datasets.formats.pictures import read_picture
+from ambient_datasets.guards.pictures import read_picture
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
 SHAPE = (9, 7, 3)

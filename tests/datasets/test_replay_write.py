@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ambient_datasets.episodes import open_episodes
 from ambient_datasets.export import export, make_target
 from ambient_datasets.formats import open_any
+from ambient_datasets.store import open_store
 from ambient_policy.errors import DataError
 from tests.datasets.stores import described
 from tests.datasets.walks import LENGTHS, write_walks
@@ -24,7 +24,7 @@ KEYS = {"action": (1,), "state": (3,), "front": (16, 32, 3)}
 def replay(tmp_path: Path) -> Path:
     """A replay buffer in chunks of few rows."""
     store = write_walks(tmp_path / "walks.zarr")
-    export(store, make_target("diffusion_policy"), tmp_path / "replay.zarr", progress=False)
+    export(store, make_target("diffusion_policy"), tmp_path / "replay.zarr")
     return tmp_path / "replay.zarr"
 
 
@@ -68,7 +68,7 @@ def test_arrays_are_described_as_in_the_original_file(replay: Path) -> None:
 
 
 def test_the_numbers_are_there_without_zarr(replay: Path) -> None:
-    episodes = list(open_episodes(replay.with_name("walks.zarr")))
+    episodes = list(open_store(replay.with_name("walks.zarr")).episodes())
     for key, values in (
         ("state", [e.observations for e in episodes]),
         ("action", [e.actions for e in episodes]),
@@ -86,8 +86,8 @@ def test_chunks_of_any_size_hold_the_same(
 ) -> None:
     monkeypatch.setattr("ambient_datasets.formats.replay_write.CHUNK_BYTES", size)
     store = write_walks(tmp_path / "walks.zarr")
-    export(store, make_target("diffusion_policy"), tmp_path / "replay.zarr", progress=False)
-    frames = np.concatenate([e.images["front"] for e in open_episodes(store)])
+    export(store, make_target("diffusion_policy"), tmp_path / "replay.zarr")
+    frames = np.concatenate([e.images["front"] for e in open_store(store).episodes()])
     np.testing.assert_array_equal(read(tmp_path / "replay.zarr/data/front"), frames)
 
 
@@ -130,6 +130,6 @@ def lead_away(replay: Path) -> None:
 )
 def test_damaged_thresholds_are_told(replay: Path, damage: Any, text: str) -> None:
     damage(replay)
-    attributes = open_episodes(replay.with_name("walks.zarr")).attributes
+    attributes = open_store(replay.with_name("walks.zarr")).attributes
     with pytest.raises(DataError, match=text):
         open_any(described(replay, attributes))

@@ -13,8 +13,8 @@ import pytest
 from ambient_datasets.demonstrations import Request
 from ambient_datasets.formats import rlds_record
 from ambient_datasets.formats.rlds import Rlds, open_rlds
-from ambient_datasets.formats.tf_example import decode_example, values
-from ambient_datasets.formats.tfrecord import masked_crc32c
+from ambient_datasets.guards.tf_example import decode_example, values
+from ambient_datasets.guards.tfrecord import masked_crc32c
 from ambient_policy.errors import DataError
 from tests.datasets.tfrecords import (
     FEATURES,

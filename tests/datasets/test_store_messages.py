@@ -57,7 +57,7 @@ def set_attribute(store: Store, name: str, value: Any) -> None:
 
 
 def test_nothing_there(tmp_path: Path) -> None:
-    refused(tmp_path / "no.zarr", "there is no such store", "scripts/collect.py")
+    refused(tmp_path / "no.zarr", "there is no such store", "ambient-policy collect")
 
 
 def test_no_zarr_folder(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def array(path: Path, key: str) -> Any:
 
 def test_no_store(maze: list[str], tmp_path: Path, snapshot: Snapshot) -> None:
     shutil.rmtree(tmp_path / "trusted.zarr")
-    refused(DataError, maze, snapshot, "trusted.zarr", "no such store", "scripts/collect.py")
+    refused(DataError, maze, snapshot, "trusted.zarr", "no such store", "ambient-policy collect")
 
 
 def test_nan(maze: list[str], tmp_path: Path, snapshot: Snapshot) -> None:

@@ -4,15 +4,22 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from ambient_datasets.episodes import StoredEpisodes
 from ambient_datasets.formats import open_any
-from ambient_datasets.store import Attributes, Episode, annotate_store, create_store, open_store
+from ambient_datasets.store import (
+    Attributes,
+    Episode,
+    Store,
+    annotate_store,
+    create_store,
+    open_store,
+)
 from ambient_policy.cli import perform
 from ambient_policy.errors import AmbientPolicyError, DataError, SettingsError
 from tests.datasets.stores import described
@@ -174,15 +181,16 @@ def test_the_real_push_t_goes_out_and_comes_back(tmp_path: Path) -> None:
 
 def export_and_die(command: list[str]) -> None:
     """An export that is killed when it reads episode 2."""
-    read = StoredEpisodes._read
+    episodes = Store.episodes
 
-    def deadly(self: StoredEpisodes, group: Any, i: int) -> Episode:
-        if i == 2:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return read(self, group, i)
+    def deadly(self: Store) -> Iterator[Episode]:
+        for i, episode in enumerate(episodes(self)):
+            if i == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield episode
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(StoredEpisodes, "_read", deadly)
+        patched.setattr(Store, "episodes", deadly)
         perform("export", command)
 
 

@@ -21,8 +21,8 @@ from ambient_datasets.conversion.settings import ConvertSettings
 from ambient_datasets.conversion.shards import Origin, fill_in_parts
 from ambient_datasets.demonstrations import Demonstrations
 from ambient_datasets.formats import open_demonstrations
+from ambient_datasets.guards.archive import open_group
 from ambient_datasets.layout import find_cameras, read_attributes, read_ends, read_instructions
-from ambient_datasets.reading import open_group
 from ambient_datasets.records import JSON, Attributes, Episode
 from ambient_datasets.store import Appender, create_store, update_extra
 from ambient_policy.errors import DataError, SettingsError

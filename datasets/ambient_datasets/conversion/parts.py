@@ -11,12 +11,12 @@ from typing import Any
 
 from ambient_datasets.conversion.removal import discard, sweep
 from ambient_datasets.conversion.transfer import MOVING, is_whole
+from ambient_datasets.guards.archive import open_group
 from ambient_datasets.layout import (
     find_cameras,
     read_attributes,
     read_ends,
 )
-from ambient_datasets.reading import open_group
 from ambient_datasets.store import JSON, create_store, update_extra
 from ambient_policy.files import lock_folder
 

@@ -19,9 +19,10 @@ from ambient_datasets.conversion.recipe import Recipe, follow
 from ambient_datasets.conversion.transfer import join
 from ambient_datasets.demonstrations import Demonstrations
 from ambient_datasets.formats import open_demonstrations
+from ambient_datasets.guards.archive import open_group
 from ambient_datasets.layout import CHUNK_FRAMES, read_ends
-from ambient_datasets.reading import count_rows, open_group
 from ambient_datasets.store import Appender, Episode
+from ambient_datasets.stored import count_rows
 from ambient_policy.errors import DataError
 from ambient_policy.files import lock_folder, write_text
 from ambient_policy.jobs import Jobs, JobSettings, open_jobs

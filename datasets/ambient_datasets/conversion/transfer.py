@@ -24,6 +24,7 @@ import zarr
 from numpy.typing import NDArray
 
 from ambient_datasets.conversion.removal import discard
+from ambient_datasets.guards.archive import AnyArray, find_array
 from ambient_datasets.layout import (
     ACTIONS,
     CAMERA,
@@ -39,8 +40,8 @@ from ambient_datasets.layout import (
     read_ends,
     read_instructions,
 )
-from ambient_datasets.reading import AnyArray, count_rows, find_array
 from ambient_datasets.store import update_extra
+from ambient_datasets.stored import count_rows
 from ambient_datasets.tables import StoredColumns
 from ambient_policy.errors import DataError
 

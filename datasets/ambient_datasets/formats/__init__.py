@@ -10,8 +10,9 @@ from pathlib import Path
 
 from ambient_datasets.demonstrations import Demonstrations, Request
 from ambient_datasets.formats.diffusion_policy import open_diffusion_policy
+from ambient_datasets.guards.archive import open_group
 from ambient_datasets.layout import LAYOUT
-from ambient_datasets.reading import StrPath, open_group
+from ambient_datasets.records import StrPath
 from ambient_datasets.store import Store, open_store
 from ambient_policy.errors import DataError, SettingsError, unknown
 from ambient_policy.settings import SourceSettings, Tables

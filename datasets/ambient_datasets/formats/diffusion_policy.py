@@ -14,18 +14,14 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from ambient_datasets.chunks import check_chunks
+from ambient_datasets.faults import fault
 from ambient_datasets.formats.replay_beside import read_beside
 from ambient_datasets.frames import open_frames
+from ambient_datasets.guards.archive import find_array, open_group
+from ambient_datasets.guards.chunks import check_chunks
 from ambient_datasets.layout import LAYOUT
-from ambient_datasets.reading import (
-    check_ends,
-    fault,
-    find_array,
-    open_group,
-    read_rows,
-)
 from ambient_datasets.store import Attributes, Store
+from ambient_datasets.stored import check_ends, find_stored
 from ambient_datasets.tables import StoredColumns, make_table
 from ambient_policy.errors import DataError
 from ambient_policy.settings import SourceSettings, Tables
@@ -50,19 +46,28 @@ def open_diffusion_policy(settings: SourceSettings, tables: Tables = Tables.memo
     attributes = _attributes(settings)
     with open_group(path) as group:
         ends = read_ends(group, path)
-        seen = _observations(group, settings, ends, attributes.observation_names)
+        observed = _observations(group, settings, ends, attributes.observation_names)
         key, labels = (f"data/{settings.action_key}",), (attributes.action_names,)
-        done = StoredColumns(path, key, labels, ends, guarded=False)
-        for stored in (seen, done):
+        acted = StoredColumns(path, key, labels, ends, guarded=False)
+        for stored in (observed, acted):
             stored.check(group, flatten=True)
         frames = {
-            name: open_frames(find_array(group, path, f"data/{key}"), path, f"data/{key}", ends)
+            name: open_frames(find_stored(group, path, f"data/{key}", ends))
             for name, key in settings.cameras.items()
         }
         beside = read_beside(group, path, len(ends))
-    observations, actions = make_table(seen, tables), make_table(done, tables)
-    annotation, texts, index = beside.annotation, beside.texts, beside.index
-    return Store(path, attributes, ends, annotation, observations, actions, frames, texts, index)
+    return Store(
+        path,
+        attributes,
+        ends,
+        beside.annotation,
+        make_table(observed, tables),
+        make_table(acted, tables),
+        frames,
+        beside.texts,
+        beside.index,
+        (observed, acted),
+    )
 
 
 def _attributes(settings: SourceSettings) -> Attributes:
@@ -97,13 +102,12 @@ def read_ends(group: zarr.Group, path: Path) -> NDArray[np.int64]:
     Raises:
         DataError: naming file, key and episode.
     """
-    array = find_array(group, path, ENDS)
-    if array.nbytes > MAX_ENDS:
-        raise fault(
-            path, ENDS, f"shape {array.shape}: at most {MAX_ENDS} bytes are read", "Restore it."
-        )
-    check_chunks(array, path, ENDS)
-    return check_ends(read_rows(array, path, ENDS, array.shape[0]), path, ENDS)
+    stored = find_stored(group, path, ENDS)
+    if stored.array.nbytes > MAX_ENDS:
+        what = f"shape {stored.array.shape}: at most {MAX_ENDS} bytes are read"
+        raise stored.fault(what, "Restore it.")
+    check_chunks(stored)
+    return check_ends(stored.read(0, stored.array.shape[0]), path, ENDS)
 
 
 def _widths(group: zarr.Group, path: Path, keys: Sequence[str]) -> list[int]:

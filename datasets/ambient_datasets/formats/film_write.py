@@ -9,13 +9,12 @@ import importlib
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ambient_datasets.formats.parquet_write import CHUNK_FILES, MEGABYTE
+from ambient_datasets.formats.sequence import FileSequence
 from ambient_policy.errors import SettingsError
 
 CODEC, NAME, PIXELS = "libx264", "h264", "yuv420p"  # the encoder, what it writes, and how
@@ -34,8 +33,8 @@ class Span:
     stop: float
 
 
-class RolledFilm:
-    """A row of videos, a new one begun when the size limit would be passed.
+class FilmSequence(FileSequence):
+    """Videos, a new one begun when the size limit would be passed.
 
     Frames that are added together come to lie in the same video.
 
@@ -53,32 +52,17 @@ class RolledFilm:
     def __init__(
         self, folder: Path, size: tuple[int, int], fps: float, crf: int, megabytes: float
     ) -> None:
+        super().__init__(folder, ".mp4", megabytes)
         self._av = _library()
-        self._folder, self._size, self._crf = folder, size, crf
-        self._fps, self._limit = fps, megabytes * MEGABYTE
+        self._shape, self._crf, self._fps = size, crf, fps
         self._rate = Fraction(fps).limit_denominator(MAX_DENOMINATOR)
-        self._number, self._bytes, self._frames = 0, 0, 0
+        self._frames = 0
         self._container: Any = None
         self._stream: Any = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._container is not None:
-            self._close()
-
     def add(self, frames: NDArray[np.uint8]) -> Span:
         """Append (T,H,W,3)."""
-        each = self._bytes / self._frames if self._frames else 0
-        if self._frames and self._bytes + each * len(frames) > self._limit:
-            self._close()
-            self._number, self._bytes, self._frames = self._number + 1, 0, 0
+        self.make_room(self.size / max(self._frames, 1) * len(frames))
         if self._container is None:
             self._open()
         start = self._frames / self._fps
@@ -87,29 +71,29 @@ class RolledFilm:
             frame.pts, frame.time_base = self._frames, 1 / self._rate
             self._mux(frame)
             self._frames += 1
-        return Span(*divmod(self._number, CHUNK_FILES), start, self._frames / self._fps)
+        return Span(*self.place, start, self._frames / self._fps)
 
     def _open(self) -> None:
-        chunk, file = divmod(self._number, CHUNK_FILES)
-        path = self._folder / f"chunk-{chunk:03d}" / f"file-{file:03d}.mp4"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._container = self._av.open(str(path), "w", format="mp4")
+        self._container = self._av.open(str(self.path()), "w", format="mp4")
         options = {"crf": str(self._crf), "g": str(KEY_FRAMES)}
         self._stream = self._container.add_stream(CODEC, rate=self._rate, options=options)
-        self._stream.height, self._stream.width = self._size
+        self._stream.height, self._stream.width = self._shape
         self._stream.pix_fmt = PIXELS
         self._stream.codec_context.time_base = 1 / self._rate
+        self._frames = 0
 
     def _mux(self, frame: Any) -> None:
         """Encode a frame, or None for what the encoder still holds."""
         for packet in self._stream.encode(frame):
-            self._bytes += packet.size
+            self.size += packet.size
             self._container.mux(packet)
 
-    def _close(self) -> None:
-        self._mux(None)
-        self._container.close()
-        self._container = self._stream = None
+    def close(self) -> None:
+        """Finish the video."""
+        if self._container is not None:
+            self._mux(None)
+            self._container.close()
+            self._container = self._stream = None
 
 
 def check_film(camera: str, size: tuple[int, int]) -> None:

@@ -23,22 +23,22 @@ from ambient_datasets.demonstrations import (
     default_names,
     describe,
 )
-from ambient_datasets.formats.apart import SECONDS, read_episode_apart
-from ambient_datasets.formats.film import find_decoder, read_film
+from ambient_datasets.faults import fault
 from ambient_datasets.formats.lerobot_index import Index, data_file, film, read_index, read_tasks
 from ambient_datasets.formats.lerobot_info import Feature, Info, read_info
 from ambient_datasets.formats.lerobot_rows import RESTORE, check_rows, check_steps
-from ambient_datasets.formats.numbers import to_float32
-from ambient_datasets.formats.parquet import (
+from ambient_datasets.guards.apart import SECONDS, read_episode_apart
+from ambient_datasets.guards.film import find_decoder, read_film
+from ambient_datasets.guards.numbers import to_float32
+from ambient_datasets.guards.parquet import (
     batches,
     numbers,
     open_parquet,
     read_columns,
     whole_numbers,
 )
-from ambient_datasets.formats.pictures import check_memory, read_picture
-from ambient_datasets.reading import StrPath, fault
-from ambient_datasets.records import Attributes, Episode
+from ambient_datasets.guards.pictures import check_memory, read_picture
+from ambient_datasets.records import Attributes, Episode, StrPath
 
 FRAME_SECONDS = 0.1  # a frame is decoded within this time, or never [s]
 ROW_KEYS = ("episode_index", "frame_index", "timestamp", "task_index")

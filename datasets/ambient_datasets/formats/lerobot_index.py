@@ -16,17 +16,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ambient_datasets.formats.apart import Arrays, read_apart
-from ambient_datasets.formats.folder import is_file
+from ambient_datasets.faults import fault
 from ambient_datasets.formats.lerobot_info import EPISODE_FILES, RESTORE, Info, inside, whole
-from ambient_datasets.formats.parquet import (
+from ambient_datasets.guards.apart import Arrays, read_apart
+from ambient_datasets.guards.files import is_file
+from ambient_datasets.guards.parquet import (
     count_rows,
     numbers,
     open_parquet,
     read_columns,
     whole_numbers,
 )
-from ambient_datasets.reading import fault
 
 EPISODE_LINES, TASK_LINES = "meta/episodes.jsonl", "meta/tasks.jsonl"
 EPISODE_TABLES, TASK_TABLE = "meta/episodes/chunk-*/file-*.parquet", "meta/tasks.parquet"

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ambient_datasets.formats.folder import is_file, lies_in, read_json
-from ambient_datasets.reading import fault
+from ambient_datasets.faults import fault
+from ambient_datasets.guards.files import is_file, lies_in, read_json
 from ambient_policy.errors import DataError
 
 INFO = "meta/info.json"

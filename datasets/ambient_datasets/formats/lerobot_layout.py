@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ambient_datasets.episodes import StoredEpisodes
 from ambient_datasets.formats.film_write import DEFAULT_CRF, describe_film
-from ambient_datasets.formats.parquet_write import CHUNK_FILES
+from ambient_datasets.formats.sequence import CHUNK_FILES
 from ambient_datasets.keys import Keys
 from ambient_datasets.layout import NO_INSTRUCTION
+from ambient_datasets.store import Store
 from ambient_policy.errors import SettingsError
 
 VERSION = "v3.0"
@@ -48,7 +48,7 @@ class Options:
                 raise SettingsError(f"{name} = {getattr(self, name)} must be at least 1.")
 
 
-def list_features(store: StoredEpisodes, keys: Keys, options: Options) -> dict[str, Any]:
+def list_features(store: Store, keys: Keys, options: Options) -> dict[str, Any]:
     """The entry "features" of info.json."""
     groups = {**keys.observations, keys.action: store.attributes.action_names}
     return {
@@ -62,8 +62,8 @@ def list_features(store: StoredEpisodes, keys: Keys, options: Options) -> dict[s
     }
 
 
-def _camera(store: StoredEpisodes, name: str, options: Options) -> dict[str, Any]:
-    shape = store.cameras[name]
+def _camera(store: Store, name: str, options: Options) -> dict[str, Any]:
+    shape = store.cameras[name].shape
     kind = {"shape": list(shape), "names": ["height", "width", "channels"]}
     if not options.video:
         return {"dtype": "image", **kind}
@@ -89,7 +89,7 @@ def make_schema(features: Mapping[str, Any]) -> pa.Schema:
     return pa.schema(types, {"huggingface": json.dumps({"info": {"features": told}})})
 
 
-def describe_set(store: StoredEpisodes, keys: Keys, options: Options, tasks: int) -> dict[str, Any]:
+def describe_set(store: Store, keys: Keys, options: Options, tasks: int) -> dict[str, Any]:
     """The whole of info.json."""
     rate, robot = store.attributes.control_rate, store.attributes.extra.get("robot_type")
     return {
@@ -109,7 +109,7 @@ def describe_set(store: StoredEpisodes, keys: Keys, options: Options, tasks: int
     }
 
 
-def list_tasks(store: StoredEpisodes) -> dict[str, int]:
+def list_tasks(store: Store) -> dict[str, int]:
     """The texts of the tasks, in the order in which episodes need them -> their numbers."""
     index = store.instruction_index
     _, firsts = np.unique(index, return_index=True)

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ambient_datasets.formats.parquet import numbers, whole_numbers
-from ambient_datasets.reading import fault
+from ambient_datasets.faults import fault
+from ambient_datasets.guards.parquet import numbers, whole_numbers
 
 TIME_TOLERANCE = 1e-4  # [s], lerobot's own
 ROUNDING = 0.1  # the most that float32 may round a timestamp [rows]: beyond, it tells no rows apart

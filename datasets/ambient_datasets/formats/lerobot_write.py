@@ -14,16 +14,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from ambient_datasets.episodes import StoredEpisodes
-from ambient_datasets.formats.film_write import RolledFilm, Span, check_film
+from ambient_datasets.formats.film_write import FilmSequence, Span, check_film
 from ambient_datasets.formats.lerobot_layout import (
     COUNTERS,
     NO_TASK,
@@ -35,7 +33,7 @@ from ambient_datasets.formats.lerobot_layout import (
     write_tasks,
 )
 from ambient_datasets.formats.lerobot_stats import Counter, Numbers, Pixels, Tally
-from ambient_datasets.formats.parquet_write import RolledParquet
+from ambient_datasets.formats.parquet_write import ParquetSequence
 from ambient_datasets.formats.sidecar import (
     SIDECAR,
     THRESHOLDS,
@@ -45,6 +43,7 @@ from ambient_datasets.formats.sidecar import (
 )
 from ambient_datasets.keys import Keys
 from ambient_datasets.records import Episode
+from ambient_datasets.store import Store
 
 STATE, CAMERA = "observation.state", "observation.images."
 # names of lerobot's own columns and items
@@ -60,7 +59,7 @@ class LeRobotTarget:
 
     def keys(
         self,
-        store: StoredEpisodes,
+        store: Store,
         groups: Mapping[str, Sequence[str]],
         cameras: Mapping[str, str],
     ) -> Keys:
@@ -69,15 +68,13 @@ class LeRobotTarget:
         Raises:
             SettingsError: for keys that do not fit, or frames that cannot become a video.
         """
-        for name, (height, width, _) in store.cameras.items() if self.options.video else ():
-            check_film(name, (height, width))
+        for name, frames in store.cameras.items() if self.options.video else ():
+            check_film(name, frames.shape[:2])
         return Keys.of(
             store, state=STATE, camera=CAMERA, groups=groups, cameras=cameras, taken=TAKEN
         )
 
-    def write(
-        self, folder: Path, store: StoredEpisodes, episodes: Iterable[Episode], keys: Keys
-    ) -> None:
+    def write(self, folder: Path, store: Store, episodes: Iterable[Episode], keys: Keys) -> None:
         """Write a whole data set.
 
         Args:
@@ -91,7 +88,8 @@ class LeRobotTarget:
         """
         (folder / "meta").mkdir(parents=True)
         tasks = list_tasks(store)
-        with _Files(folder, store, keys, self.options) as files:
+        with ExitStack() as stack:
+            files = _Files(folder, store, keys, self.options, stack)
             for i, episode in enumerate(episodes):
                 task = episode.instruction or NO_TASK
                 files.add(i, episode, task, tasks[task])
@@ -103,38 +101,34 @@ class LeRobotTarget:
 
 
 class _Files:
-    """The open files of a data set, and the statistics of what has been written to them."""
+    """The open files of a data set, and the statistics of what has been written to them.
 
-    def __init__(self, folder: Path, store: StoredEpisodes, keys: Keys, options: Options) -> None:
+    Args:
+        folder: of the data set.
+        store, keys, options: as of ``LeRobotTarget``.
+        stack: closes the files when it is closed.
+    """
+
+    def __init__(
+        self, folder: Path, store: Store, keys: Keys, options: Options, stack: ExitStack
+    ) -> None:
         self._folder, self._store, self._keys, self._options = folder, store, keys, options
         self._schema = make_schema(list_features(store, keys, options))
-        self._data = RolledParquet(folder / "data", self._schema, options.file_megabytes)
-        filmed = keys.cameras if options.video else {}
-        self._films = {key: self._film(name, key) for name, key in filmed.items()}
-        self._list: RolledParquet | None = None
+        data = ParquetSequence(folder / "data", self._schema, options.file_megabytes)
+        self._data, self._stack = stack.enter_context(data), stack
+        films = keys.cameras if options.video else {}
+        self._films = {
+            key: stack.enter_context(self._film(name, key)) for name, key in films.items()
+        }
+        self._list: ParquetSequence | None = None
         self._whole: dict[str, Tally] = {}
         self._first = 0
-        self._open = ExitStack()
 
-    def _film(self, camera: str, key: str) -> RolledFilm:
-        height, width, _ = self._store.cameras[camera]
+    def _film(self, camera: str, key: str) -> FilmSequence:
+        height, width, _ = self._store.cameras[camera].shape
         rate, options = self._store.attributes.control_rate, self._options
         folder = self._folder / "videos" / key
-        return RolledFilm(folder, (height, width), rate, options.crf, options.video_megabytes)
-
-    def __enter__(self) -> Self:
-        self._open.enter_context(self._data)
-        for film in self._films.values():
-            self._open.enter_context(film)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._open.__exit__(kind, error, trace)
+        return FilmSequence(folder, (height, width), rate, options.crf, options.video_megabytes)
 
     def add(self, number: int, episode: Episode, task: str, task_index: int) -> None:
         """One episode, after the others."""
@@ -190,7 +184,7 @@ class _Files:
         table = pa.Table.from_pylist([full])
         if self._list is None:
             folder, limit = self._folder / "meta/episodes", self._options.file_megabytes
-            self._list = self._open.enter_context(RolledParquet(folder, table.schema, limit))
+            self._list = self._stack.enter_context(ParquetSequence(folder, table.schema, limit))
         self._list.make_room(table.nbytes)
         full |= _place("meta/episodes", self._list.place)
         self._list.add(pa.Table.from_pylist([full], table.schema))
@@ -241,7 +235,7 @@ def _png(pixels: NDArray[np.uint8]) -> bytes:
     return stream.getvalue()
 
 
-def _write_sidecar(folder: Path, store: StoredEpisodes, keys: Keys) -> None:
+def _write_sidecar(folder: Path, store: Store, keys: Keys) -> None:
     record, annotation = describe(store, keys), store.annotation
     record["annotation"] = None if annotation is None else declare(annotation, THRESHOLDS)
     _write_json(folder / SIDECAR, record)

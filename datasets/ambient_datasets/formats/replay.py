@@ -15,21 +15,16 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from ambient_datasets.chunks import check_chunks
 from ambient_datasets.demonstrations import MAX_FRAMES, Labels, Request, default_names, describe
+from ambient_datasets.faults import fault
 from ambient_datasets.formats.diffusion_policy import ENDS, read_ends
-from ambient_datasets.formats.numbers import to_float32
 from ambient_datasets.formats.replay_beside import Beside, read_beside
 from ambient_datasets.frames import Frames, open_frames, to_bytes
-from ambient_datasets.reading import (
-    StrPath,
-    check_length,
-    fault,
-    find_array,
-    open_group,
-    read_block,
-)
-from ambient_datasets.records import Attributes, Episode
+from ambient_datasets.guards.archive import open_group
+from ambient_datasets.guards.chunks import check_chunks
+from ambient_datasets.guards.numbers import to_float32
+from ambient_datasets.records import Attributes, Episode, StrPath
+from ambient_datasets.stored import StoredArray, find_stored
 from ambient_policy.errors import DataError
 
 METADATA = (".zarray", "zarr.json")  # of an array, zarr v2 and v3
@@ -81,33 +76,32 @@ class Replay:
                 np.concatenate([self._table(group, key, i) for key in keys], axis=1)
                 for keys in (self.state, self.action)
             )
-            images = {
-                name: to_bytes(self._rows(group, frames.key, i), frames, self._first(i))
-                for name, frames in self.frames.items()
-            }
+            images = {name: self._frames(group, frames, i) for name, frames in self.frames.items()}
         return Episode(observations, actions, images, self.beside.instruction(i))
 
     def _first(self, i: int) -> int:
         return int(self.ends[i - 1]) if i else 0
 
-    def _rows(self, group: zarr.Group, key: str, i: int) -> NDArray[Any]:
+    def _rows(self, stored: StoredArray, i: int) -> NDArray[Any]:
         """The rows of episode i."""
-        array, first, stop = find_array(group, self.path, key), self._first(i), int(self.ends[i])
+        array, first, stop = stored.array, self._first(i), int(self.ends[i])
         size = (stop - first) * math.prod(array.shape[1:]) * array.dtype.itemsize
         if size > MAX_BYTES:
-            raise fault(
-                self.path,
-                key,
+            raise stored.fault(
                 f"{stop - first} steps take {size} bytes, and at most {MAX_BYTES} are read",
                 "Leave that episode out, or write frames as uint8.",
-                i,
+                first,
             )
-        return read_block(array, self.path, key, first, stop, self.ends)
+        return stored.read(first, stop)
 
     def _table(self, group: zarr.Group, name: str, i: int) -> NDArray[np.float32]:
         key = f"data/{name}"
-        rows = self._rows(group, key, i)
+        rows = self._rows(find_stored(group, self.path, key, self.ends), i)
         return to_float32(self.path, key, rows.reshape(len(rows), -1), i)
+
+    def _frames(self, group: zarr.Group, frames: Frames, i: int) -> NDArray[np.uint8]:
+        stored = find_stored(group, self.path, frames.key, self.ends)
+        return to_bytes(self._rows(stored, i), stored, self._first(i))
 
 
 def open_replay(path: StrPath, request: Request) -> Replay:
@@ -153,23 +147,20 @@ def _list_keys(path: Path) -> set[str]:
 
 def _width(group: zarr.Group, path: Path, name: str, ends: NDArray[np.int64]) -> int:
     """The columns of a key, its length, type and chunk files checked."""
-    key = f"data/{name}"
-    array = find_array(group, path, key)
+    stored = find_stored(group, path, f"data/{name}", ends)
+    array = stored.array
     if array.ndim < 2 or array.dtype.kind not in "fiub" or min(array.shape[1:]) < 1:
-        raise fault(
-            path,
-            key,
+        raise stored.fault(
             f"shape {array.shape} and type {array.dtype} given, (rows, dimensions) numbers needed",
             "Name another key, or write it two-dimensional and as float32.",
         )
-    check_length(array, path, key, ends)
-    check_chunks(array, path, key, ends)
+    stored.check_length()
+    check_chunks(stored)
     return math.prod(array.shape[1:])
 
 
 def _frames(group: zarr.Group, path: Path, name: str, ends: NDArray[np.int64]) -> Frames:
-    key = f"data/{name}"
-    array = find_array(group, path, key)
-    frames = open_frames(array, path, key, ends)
-    check_chunks(array, path, key, ends)
+    stored = find_stored(group, path, f"data/{name}", ends)
+    frames = open_frames(stored)
+    check_chunks(stored)
     return frames

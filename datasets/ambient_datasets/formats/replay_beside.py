@@ -10,7 +10,9 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from ambient_datasets.chunks import check_chunks
+from ambient_datasets.faults import fault
+from ambient_datasets.guards.archive import list_keys
+from ambient_datasets.guards.chunks import check_chunks
 from ambient_datasets.layout import (
     INSTRUCTION,
     NO_INSTRUCTION,
@@ -18,8 +20,8 @@ from ambient_datasets.layout import (
     read_annotation,
     read_instructions,
 )
-from ambient_datasets.reading import fault, find_array, list_keys
 from ambient_datasets.records import Annotation
+from ambient_datasets.stored import find_stored
 
 ATTRIBUTE = "ambient_policy"
 
@@ -55,7 +57,7 @@ def read_beside(group: zarr.Group, path: Path, episodes: int) -> Beside:
     keys = list_keys(group, path, "meta")
     for key in (INSTRUCTION, *(f"meta/{name}" for name in SIGMAS)):
         if key in keys:
-            check_chunks(find_array(group, path, key), path, key)
+            check_chunks(find_stored(group, path, key))
     annotation = read_annotation(group, path, _record(group, path), episodes)
     index, texts = read_instructions(group, path, episodes)
     return Beside(annotation, texts, index)

@@ -21,13 +21,13 @@ import zarr
 from numcodecs import Blosc  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from ambient_datasets.episodes import StoredEpisodes
 from ambient_datasets.formats.replay_beside import ATTRIBUTE
 from ambient_datasets.formats.sidecar import declare, describe
+from ambient_datasets.guards.archive import AnyArray
 from ambient_datasets.keys import Keys
 from ambient_datasets.layout import ENDS, INSTRUCTION, INSTRUCTIONS, SIGMAS
-from ambient_datasets.reading import AnyArray
 from ambient_datasets.records import Episode
+from ambient_datasets.store import Store
 
 STATE, CAMERA = "state", ""
 CHUNK_BYTES = 2_000_000
@@ -63,7 +63,7 @@ class ReplayTarget:
 
     def keys(
         self,
-        store: StoredEpisodes,
+        store: Store,
         groups: Mapping[str, Sequence[str]],
         cameras: Mapping[str, str],
     ) -> Keys:
@@ -74,9 +74,7 @@ class ReplayTarget:
         """
         return Keys.of(store, state=STATE, camera=CAMERA, groups=groups, cameras=cameras)
 
-    def write(
-        self, path: Path, store: StoredEpisodes, episodes: Iterable[Episode], keys: Keys
-    ) -> None:
+    def write(self, path: Path, store: Store, episodes: Iterable[Episode], keys: Keys) -> None:
         """Write a whole replay buffer.
 
         Args:
@@ -104,18 +102,18 @@ class ReplayTarget:
             _pack(folder, path)
 
 
-def _columns(group: zarr.Group, store: StoredEpisodes, keys: Keys) -> dict[str, _Column]:
+def _columns(group: zarr.Group, store: Store, keys: Keys) -> dict[str, _Column]:
     widths = {key: len(names) for key, names in keys.observations.items()}
     widths[keys.action] = len(store.attributes.action_names)
     shapes: dict[str, tuple[tuple[int, ...], type]] = {
         key: ((store.rows, width), np.float32) for key, width in widths.items()
     }
     for name, key in keys.cameras.items():
-        shapes[key] = (store.rows, *store.cameras[name]), np.uint8
+        shapes[key] = (store.rows, *store.cameras[name].shape), np.uint8
     return {key: _Column(group, f"data/{key}", *shape) for key, shape in shapes.items()}
 
 
-def _write_meta(group: zarr.Group, store: StoredEpisodes, keys: Keys) -> None:
+def _write_meta(group: zarr.Group, store: Store, keys: Keys) -> None:
     values: dict[str, NDArray[Any]] = {ENDS: store.episode_ends}
     attributes: dict[str, Any] = {ATTRIBUTE: describe(store, keys)}
     if store.instructions:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambient_datasets.demonstrations import Labels, Request, default_names, describe
-from ambient_datasets.formats.pictures import check_memory
+from ambient_datasets.faults import fault
 from ambient_datasets.formats.rlds_layout import (
     FEATURES,
     IMAGE,
@@ -30,10 +30,10 @@ from ambient_datasets.formats.rlds_layout import (
     read_shards,
 )
 from ambient_datasets.formats.rlds_record import Record, decode_record, list_of
-from ambient_datasets.formats.tf_example import WHOLE
-from ambient_datasets.formats.tfrecord import index_records, read_record
-from ambient_datasets.reading import StrPath, fault
-from ambient_datasets.records import Attributes, Episode
+from ambient_datasets.guards.pictures import check_memory
+from ambient_datasets.guards.tf_example import WHOLE
+from ambient_datasets.guards.tfrecord import index_records, read_record
+from ambient_datasets.records import Attributes, Episode, StrPath
 from ambient_policy.errors import DataError
 
 ENCODINGS = ("jpeg", "png", "")  # of pictures; what is not said the bytes say

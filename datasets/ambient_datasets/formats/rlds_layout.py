@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ambient_datasets.formats.folder import REMEDY, is_file, lies_in, read_json
-from ambient_datasets.reading import fault
+from ambient_datasets.faults import fault
+from ambient_datasets.guards.files import REMEDY, is_file, lies_in, read_json
 
 FEATURES, INFO = "features.json", "dataset_info.json"
 TENSOR, TEXT, IMAGE = "tensor", "text", "image"

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ambient_datasets.demonstrations import MAX_PIXELS
-from ambient_datasets.formats.numbers import to_float32
-from ambient_datasets.formats.pictures import KINDS, read_picture
+from ambient_datasets.faults import fault
 from ambient_datasets.formats.rlds_layout import TEXT, Feature
-from ambient_datasets.formats.tf_example import BYTES, FLOATS, WHOLE, decode_example, values
-from ambient_datasets.reading import fault
+from ambient_datasets.guards.numbers import to_float32
+from ambient_datasets.guards.pictures import KINDS, read_picture
+from ambient_datasets.guards.tf_example import BYTES, FLOATS, WHOLE, decode_example, values
 from ambient_policy.errors import DataError
 
 T = TypeVar("T")

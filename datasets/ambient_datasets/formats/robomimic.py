@@ -24,16 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambient_datasets.demonstrations import Labels, Request, describe
-from ambient_datasets.formats.apart import RESTORE, read_apart, read_episode_apart
-from ambient_datasets.formats.hdf5 import (
-    find_array,
-    find_group,
-    join,
-    open_hdf5,
-    read_array,
-    read_text,
-)
-from ambient_datasets.formats.numbers import to_float32
+from ambient_datasets.faults import fault
 from ambient_datasets.formats.robomimic_layout import (
     DATA,
     Columns,
@@ -43,8 +34,17 @@ from ambient_datasets.formats.robomimic_layout import (
     read_index,
     read_json,
 )
-from ambient_datasets.reading import StrPath, fault
-from ambient_datasets.records import JSON, Attributes, Episode
+from ambient_datasets.guards.apart import RESTORE, read_apart, read_episode_apart
+from ambient_datasets.guards.hdf5 import (
+    find_array,
+    find_group,
+    join,
+    open_hdf5,
+    read_array,
+    read_text,
+)
+from ambient_datasets.guards.numbers import to_float32
+from ambient_datasets.records import JSON, Attributes, Episode, StrPath
 from ambient_policy.errors import DataError
 
 

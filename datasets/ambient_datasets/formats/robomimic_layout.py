@@ -12,8 +12,9 @@ import h5py
 import numpy as np
 
 from ambient_datasets.demonstrations import MAX_PIXELS, Request
-from ambient_datasets.formats.apart import RESTORE, Arrays
-from ambient_datasets.formats.hdf5 import (
+from ambient_datasets.faults import fault
+from ambient_datasets.guards.apart import RESTORE, Arrays
+from ambient_datasets.guards.hdf5 import (
     find_array,
     find_group,
     guarded,
@@ -24,7 +25,6 @@ from ambient_datasets.formats.hdf5 import (
     read_count,
     read_text,
 )
-from ambient_datasets.reading import fault
 from ambient_datasets.records import JSON
 from ambient_policy.errors import DataError
 

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ambient_datasets.episodes import StoredEpisodes
 from ambient_datasets.keys import Keys
 from ambient_datasets.records import JSON, Annotation
+from ambient_datasets.store import Store
 
 SIDECAR, THRESHOLDS = "meta/ambient_policy.json", "meta/ambient_policy_thresholds.csv"
 FORMAT = 1
 
 
-def describe(store: StoredEpisodes, keys: Keys) -> dict[str, JSON]:
+def describe(store: Store, keys: Keys) -> dict[str, JSON]:
     """The record of a store that is written under these keys."""
     attributes = store.attributes
     return {

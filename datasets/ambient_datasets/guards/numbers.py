@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ambient_datasets.reading import fault
+from ambient_datasets.faults import fault
 
 MAX_EXACT = 2**24  # up to here float32 holds every whole number
 REMEDY = "Correct the file, take other columns, or leave that episode out."

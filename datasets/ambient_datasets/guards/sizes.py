@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
-from ambient_datasets.reading import MAX_BYTES, AnyArray
+from ambient_datasets.guards.archive import MAX_BYTES, AnyArray
 
 BLOCK = 2**20
 HEADER = 18  # bytes of a chunk that tell its size: of zstd's frame the longest (RFC 8878, 3.1.1.1)
@@ -75,18 +75,18 @@ def wrong_size(array: AnyArray, file: BinaryIO, size: int) -> str | None:
         return str(error)
 
 
-def _differs(found: int, exact: int, most: int) -> str | None:
-    wrong = found != exact if most == exact else found > most
-    told = f"more than {most}" if found > most else str(found)
-    return f"it unfolds to {told} bytes, {exact} are needed" if wrong else None
+def _differs(size: int, exact: int, most: int) -> str | None:
+    wrong = size != exact if most == exact else size > most
+    words = f"more than {most}" if size > most else str(size)
+    return f"it unfolds to {words} bytes, {exact} are needed" if wrong else None
 
 
 def _read_blosc(file: BinaryIO, size: int, most: int) -> int:
     """Blosc's header: four bytes, then as u32 the bytes unpacked, in one block, packed."""
     header = file.read(16)
-    told = int.from_bytes(header[12:16], "little")
-    if len(header) < 16 or told != size:
-        raise ValueError(f"{size} bytes, its Blosc header says {told}")
+    packed = int.from_bytes(header[12:16], "little")
+    if len(header) < 16 or packed != size:
+        raise ValueError(f"{size} bytes, its Blosc header says {packed}")
     return int.from_bytes(header[4:8], "little")
 
 
@@ -133,12 +133,12 @@ def _unfold_zlib(file: BinaryIO) -> Iterator[bytes]:
 
 def _count(blocks: Iterator[Any], most: int) -> int:
     """Bytes in all blocks, counted until they are more than ``most``."""
-    found = 0
+    count = 0
     for block in blocks:
-        found += len(block)
-        if found > most:
+        count += len(block)
+        if count > most:
             break
-    return found
+    return count
 
 
 # how many bytes a file holds unpacked: of a file, its size and the most that is of interest

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ambient_datasets.demonstrations import MAX_FRAMES
-from ambient_datasets.reading import fault
+from ambient_datasets.faults import fault
 
 KINDS = ("PNG", "JPEG")
 

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ambient_datasets.reading import fault
+from ambient_datasets.faults import fault
 from ambient_datasets.records import Episode
 from ambient_policy.errors import DataError
 

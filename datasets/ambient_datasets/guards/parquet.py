@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ambient_datasets.formats.folder import is_file
-from ambient_datasets.reading import fault
+from ambient_datasets.faults import fault
+from ambient_datasets.guards.files import is_file
 from ambient_policy.errors import DataError
 
 MAX_GROUP = 1024**3  # [bytes]

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ambient_datasets.formats.folder import is_file
-from ambient_datasets.reading import fault
+from ambient_datasets.faults import fault
+from ambient_datasets.guards.files import is_file
 from ambient_policy.errors import DataError
 
 TIME_TOLERANCE = 1e-4  # [s]

@@ -1,7 +1,7 @@
 """Chunk files that zarr would read wrongly without a word, or that would fill the memory.
 
 A lost chunk reads as the array's fill value, Blosc decodes a truncated chunk to garbage, and any
-compression may unfold to more than the array declares (``packing.py``). The tables of our own
+compression may unfold to more than the array declares (``sizes.py``). The tables of our own
 layout need none of these checks: their fill value is NaN, their chunks carry a checksum.
 """
 
@@ -14,77 +14,68 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ambient_datasets.packing import strange_codecs, wrong_size
-from ambient_datasets.reading import (
-    MAX_BYTES,
-    AnyArray,
-    corrupt_chunk,
-    count_rows,
-    episode_of_row,
-    fault,
-)
+from ambient_datasets.faults import corrupt_chunk
+from ambient_datasets.guards.archive import MAX_BYTES
+from ambient_datasets.guards.sizes import strange_codecs, wrong_size
+from ambient_datasets.stored import StoredArray, count_rows
 
 # name -> the file from its beginning and its size [bytes]; None if it is lost
 Open = Callable[[str], tuple[BinaryIO, int] | None]
 
 
-def check_chunks(
-    array: AnyArray, path: Path, key: str, ends: NDArray[np.int64] | None = None
-) -> None:
+def check_chunks(stored: StoredArray) -> None:
     """See that every chunk of an array is there, and unfolds to what the array declares.
 
     Args:
-        array, path, key: the array, its store and its key in it.
-        ends: (E,) to name the episode; rows after the last one are not looked at.
+        stored: the array; where it has episodes, rows after the last one are not looked at.
 
     Raises:
         DataError: naming the first chunk file at fault.
     """
-    strange = strange_codecs(array)
+    _check_declared(stored)
+    array = stored.array
+    with _open_chunks(stored.path) as open_chunk:
+        for index in np.ndindex(array.cdata_shape):
+            name = str(array.metadata.encode_chunk_key(index))
+            row = index[0] * array.chunks[0]
+            if stored.ends is not None and row >= count_rows(stored.ends):
+                break
+            try:
+                reason = _check_chunk(stored, name, row, open_chunk)
+            except (OSError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+                reason = f"{error}"  # what an archive makes of a corrupt member
+            if reason is not None:
+                episode = stored.episode(row)
+                raise corrupt_chunk(stored.path, stored.key, name, reason, episode)
+
+
+def _check_declared(stored: StoredArray) -> None:
+    """Refuse codecs that are not read, and chunks that would fill the memory."""
+    array, strange = stored.array, strange_codecs(stored.array)
     if strange is not None:
-        raise fault(path, key, strange, "Write the store again, packed by Blosc or zstd.")
+        raise stored.fault(strange, "Write the store again, packed by Blosc or zstd.")
     size = math.prod(array.chunks) * array.dtype.itemsize
     if size > MAX_BYTES or min(array.chunks, default=0) < 1:
-        raise fault(
-            path,
-            key,
+        raise stored.fault(
             f"one chunk of shape {array.chunks} would unpack to {size} bytes, and 1 to {MAX_BYTES} "
             "are read at once",
             "Write the store again in chunks of such a size.",
         )
-    with _open_chunks(path) as open_chunk:
-        for index in np.ndindex(array.cdata_shape):
-            name = str(array.metadata.encode_chunk_key(index))
-            row = index[0] * array.chunks[0]
-            if ends is not None and row >= count_rows(ends):
-                break
-            episode = None if ends is None else episode_of_row(ends, row)
-            try:
-                reason = _check_chunk(array, path, key, name, open_chunk, episode)
-            except (OSError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-                reason = f"{error}"  # what an archive makes of a corrupt member
-            if reason is not None:
-                raise corrupt_chunk(path, key, name, reason, episode)
 
 
-def _check_chunk(
-    array: AnyArray, path: Path, key: str, name: str, open_chunk: Open, episode: int | None
-) -> str | None:
+def _check_chunk(stored: StoredArray, name: str, row: int, open_chunk: Open) -> str | None:
     """What is wrong with a chunk that is there; None where nothing is."""
-    found = open_chunk(f"{key}/{name}")
-    if found is None:
-        raise fault(
-            path,
-            key,
-            f"chunk file '{name}' is lost, and zarr would read {array.fill_value} instead",
+    chunk = open_chunk(f"{stored.key}/{name}")
+    if chunk is None:
+        raise stored.fault(
+            f"chunk file '{name}' is lost, and zarr would read {stored.array.fill_value} instead",
             "Restore that file from a copy; if those rows truly are all that number, write the "
             "store again with zarr's write_empty_chunks=True.",
-            episode,
+            row,
         )
-    with found[0] as file:
-        return wrong_size(array, file, found[1])
+    with chunk[0] as file:
+        return wrong_size(stored.array, file, chunk[1])
 
 
 @contextmanager

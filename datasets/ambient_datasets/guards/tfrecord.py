@@ -13,7 +13,7 @@ import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from ambient_datasets.reading import fault
+from ambient_datasets.faults import fault
 from ambient_policy.errors import DataError
 
 MAX_RECORD = 2**30  # one episode, its pictures encoded [byte]

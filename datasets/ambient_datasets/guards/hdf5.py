@@ -18,9 +18,9 @@ import numpy as np
 from h5py import h5d, h5l, h5z
 from numpy.typing import NDArray
 
-from ambient_datasets.formats.apart import RESTORE
-from ambient_datasets.formats.folder import is_file
-from ambient_datasets.reading import fault
+from ambient_datasets.faults import fault
+from ambient_datasets.guards.apart import RESTORE
+from ambient_datasets.guards.files import is_file
 from ambient_policy.errors import DataError
 
 # The most that one array of one demonstration, or one chunk of it, may take in memory [bytes].

@@ -1,0 +1,135 @@
+"""A zarr folder or ``.zip`` that nobody vouches for: its files, its metadata, its arrays."""
+
+import os
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import zarr
+from zarr.storage import ZipStore
+
+from ambient_datasets.faults import fault
+from ambient_policy.errors import DataError
+
+# bytes of one chunk, or one file of an archive, unpacked; more is an attack on the memory
+MAX_BYTES = 2**30
+MAX_METADATA = 2**24  # of one metadata file
+METADATA = (".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json")
+
+AnyArray = zarr.Array[Any]
+
+
+@contextmanager
+def open_group(path: Path) -> Iterator[zarr.Group]:
+    """A zarr folder or ``.zip`` (v2 or v3), read-only.
+
+    Raises:
+        DataError: if there is nothing there, or no zarr group.
+    """
+    if not path.exists():
+        raise DataError(
+            f"{path}: there is no such store. Give the path of a zarr folder or .zarr.zip file, or "
+            "make one with ambient-policy collect or ambient-policy convert."
+        )
+    try:
+        if path.is_file():
+            _check_members(path)
+        else:
+            _check_metadata(path, "")
+        source = ZipStore(path, mode="r") if path.is_file() else None
+        group = zarr.open_group(source if source is not None else str(path), mode="r")
+    except DataError:
+        raise
+    except Exception as error:  # zarr and zipfile raise whatever they like
+        raise DataError(
+            f"{path}: not a zarr group ({type(error).__name__}: {error}). Give a zarr folder or "
+            ".zarr.zip file (zarr v2 or v3) whose top level holds data/ and meta/."
+        ) from error
+    try:
+        yield group
+    finally:
+        if source is not None:
+            source.close()
+
+
+def _check_members(path: Path) -> None:
+    """Refuse an archive with a file that is too large to unpack into memory."""
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            described = member.filename.rpartition("/")[2] in METADATA
+            most = MAX_METADATA if described else MAX_BYTES
+            if member.file_size > most:
+                raise DataError(
+                    f"{path}: {member.filename}: {member.file_size} bytes unpacked, and such a file"
+                    f" of an archive may have {most}. Write the store again in smaller chunks."
+                )
+
+
+def _check_metadata(path: Path, key: str) -> None:
+    """Refuse what zarr would read for ever or into all memory: pipes, devices, giant files."""
+    for name in METADATA:
+        file = path / key / name
+        if not os.path.lexists(file):
+            continue
+        if not file.is_file() or file.stat().st_size > MAX_METADATA:
+            raise DataError(
+                f"{file}: no plain file of at most {MAX_METADATA} bytes. Restore it from a copy."
+            )
+
+
+def _list_arrays(group: zarr.Group) -> str:
+    """The arrays of the store, for a message; a link may lead round in circles."""
+    try:
+        members = group.members(max_depth=2)
+    except Exception as error:  # broken metadata elsewhere in the store must not hide this fault
+        return f"what cannot be listed ({error})"
+    names = sorted(name for name, node in members if isinstance(node, zarr.Array))
+    return ", ".join(names) if names else "no arrays at all"
+
+
+def find_array(group: zarr.Group, path: Path, key: str) -> AnyArray:
+    """The array under a key.
+
+    Raises:
+        DataError: if it is missing (lists what is there), not an array, or its metadata is broken.
+    """
+    try:
+        if path.is_dir():
+            _check_metadata(path, key)
+        node = group.get(key)
+    except DataError:
+        raise
+    except Exception as error:  # whatever zarr makes of a broken metadata file
+        raise fault(
+            path,
+            key,
+            f"its metadata cannot be read ({type(error).__name__}: {error})",
+            "Restore the store from a copy, or collect it again.",
+        ) from error
+    if not isinstance(node, zarr.Array):
+        raise fault(
+            path,
+            key,
+            f"missing; this store holds {_list_arrays(group)}",
+            "Name one of those keys, or write the array.",
+        )
+    return node
+
+
+def list_keys(group: zarr.Group, path: Path, folder: str) -> list[str]:
+    """The keys of everything in a folder of the store.
+
+    Raises:
+        DataError: if the metadata of one of them is broken.
+    """
+    try:
+        return [f"{folder}/{key}" for key in zarr.open_group(group.store_path / folder, mode="r")]
+    except Exception as error:  # whatever zarr makes of a broken metadata file
+        raise fault(
+            path,
+            folder,
+            f"what lies in it cannot be listed ({type(error).__name__}: {error})",
+            "Restore the store from a copy, or collect it again.",
+        ) from error
