@@ -1,22 +1,29 @@
-# make demo · make test · make check; every target makes .venv first if it is missing
+# make demo · make test · make check · make validate
+# The first of them makes .venv; demo installs what the demo needs, the others everything.
 PYTHON ?= python3.11
 BIN := .venv/bin
 # headless rendering
 export MUJOCO_GL ?= egl
 CODE := ambient_policy envs datasets scripts tests
+# --no-compile: Python compiles what it imports, and of most packages that is little
+INSTALL := $(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e
+EXTRAS := planners,pusht,lerobot,video,robomimic,rlds,sweep,slurm,ray,dev
+# a worker each; one that has nothing left to do takes tests from the other
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test check tests format
+.PHONY: demo test check quick validate repeat format
 
-demo: .venv/ready
+demo: .venv/demo
 	@echo "== 1/3 trusted demonstrations: 50 smooth plans (Drake GCS), executed in MuJoCo"
-	$(BIN)/python scripts/collect.py expert=gcs episodes=50 path=data/demo/gcs.zarr
+	$(BIN)/ambient-policy collect expert=gcs episodes=50 path=data/demo/gcs.zarr
 	@echo "== 2/3 suboptimal demonstrations: 1000 jagged plans (OMPL RRT), executed in MuJoCo"
-	$(BIN)/python scripts/collect.py expert=rrt episodes=1000 path=data/demo/rrt.zarr
+	$(BIN)/ambient-policy collect expert=rrt episodes=1000 path=data/demo/rrt.zarr
 	@echo "== 3/3 three arms trained, evaluated on the same starts, compared"
-	$(BIN)/python scripts/compare.py comparison=demo
+	$(BIN)/ambient-policy compare comparison=demo
 	@cp runs/demo/report.html report.html && echo "wrote report.html"
 
-test: check tests
+# what decides whether a change lands: the same tests with the same examples each time
+test: check quick
 
 # everything but the tests: fast enough before every commit
 check: .venv/ready
@@ -26,15 +33,28 @@ check: .venv/ready
 	$(BIN)/mypy scripts tests
 	$(BIN)/python -m pytest tests/test_arrows.py
 
-tests: .venv/ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+quick: .venv/ready
+	$(PYTEST) -m "not slow"
+
+# every test, the slow ones too, and new examples for the property tests: before a release
+validate: check
+	$(PYTEST) --hypothesis-profile=fresh
+
+# does a test fail by chance? (make repeat RUNS=10; once more beside processes that keep the machine busy)
+RUNS ?= 10
+repeat: .venv/ready
+	for run in $$(seq $(RUNS)); do $(MAKE) quick || exit 1; done
 
 format: .venv/ready
 	$(BIN)/ruff format $(CODE)
 	$(BIN)/ruff check --fix $(CODE)
 
+.venv/demo: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(INSTALL) '.[planners]'
+	@touch $@
+
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[planners,pusht,lerobot,video,robomimic,rlds,sweep,slurm,ray,dev]'
-	@touch $@
+	$(INSTALL) '.[$(EXTRAS)]'
+	@touch .venv/demo $@
