@@ -7,9 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.text import Text
-
 from ambient_policy.errors import AmbientPolicyError
 from ambient_policy.workflows import CONTINUED, check_verb, function_of, is_composed
 from ambient_policy.workflows.configs import add_own
@@ -29,11 +26,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _answer(_parser().parse_intermixed_args(typed))
     except AmbientPolicyError as error:
-        _say(Text.assemble(("error: ", "bold red"), str(error)))
+        _say(str(error), "error: ")
         return 1
     except KeyboardInterrupt:
         again = " The same command goes on." if {*typed[:1]} & CONTINUED else ""
-        _say(Text(f"interrupted.{again}"))
+        _say(f"interrupted.{again}")
         return 130
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -95,7 +92,10 @@ def _print_config(verb: str, overrides: Sequence[str]) -> None:
     print(compose_yaml(verb, overrides), end="")
 
 
-def _say(text: Text) -> None:
+def _say(text: str, red: str = "") -> None:
     """One line on stderr; under torchrun the first process says it."""
+    from rich.console import Console
+    from rich.text import Text
+
     if os.environ.get("RANK", "0") == "0":
-        Console(stderr=True, soft_wrap=True).print(text)
+        Console(stderr=True, soft_wrap=True).print(Text.assemble((red, "bold red"), text))

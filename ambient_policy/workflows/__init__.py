@@ -26,7 +26,10 @@ VERBS = {
     "compare": "comparison",
     "export": "export",
     "benchmark": "benchmark",
+    "new": "template",
     "configs": "configs",
+    "completion": "completion",
+    "completion": "completion",
 }
 # verbs that go on where they stopped when they are started again
 CONTINUED = {"collect", "convert", "train", "sweep", "compare"}
