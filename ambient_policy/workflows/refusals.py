@@ -66,7 +66,10 @@ def unknown_key(key: str, config: DictConfig, verb: str) -> SettingsError:
     mapping = parent and OmegaConf.get_type(OmegaConf.select(config, parent)) is dict
     if mapping and not difflib.get_close_matches(name, own):
         return SettingsError(f"{text} A new one is added as '+{parent}={{{name}: ..}}'.")
-    close = difflib.get_close_matches(key, known, n=1)
+    if key == f"{parent}.{name}":  # the last part alone is wrong
+        close = [f"{parent}.{other}" for other in difflib.get_close_matches(name, own, n=1)]
+    else:
+        close = difflib.get_close_matches(key, known, n=1)
     return SettingsError(f"{text} Did you mean '{close[0]}'?" if close else text)
 
 

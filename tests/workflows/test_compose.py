@@ -101,6 +101,6 @@ def test_the_users_own_configs_are_in_front_of_ours(
 @pytest.mark.parametrize("config", ["annotate", "plot"])
 @pytest.mark.parametrize("data", sorted(path.stem for path in (CONFIGS / "data").glob("*.yaml")))
 def test_every_data_config_can_be_annotated_and_plotted(config: str, data: str) -> None:
-    settings = compose(config, [f"data={data}", "source=x", *(["out=x.png"] * (config == "plot"))])
-    trained = compose("train", [f"data={data}", "arm=as_is"])
-    assert list(settings.all_sources()) == list(trained.sources)
+    more = {"annotate": ["sigma_min=0.1", "sigma_max=0"], "plot": ["out=x.png"]}[config]
+    settings = compose(config, [f"data={data}", "source=x", *more])
+    assert settings.sources == compose("train", [f"data={data}"]).sources
