@@ -17,6 +17,7 @@ import ast
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
+from os import PathLike
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,7 @@ if TYPE_CHECKING:  # what there is, for editors and type checkers; ``__getattr__
         DivergenceError,
         SettingsError,
     )
+    from ambient_policy.evaluation.records import EpisodeRecord
     from ambient_policy.horizons import Horizons
     from ambient_policy.policy import Policy
     from ambient_policy.saved import load_policy
@@ -59,12 +61,10 @@ if TYPE_CHECKING:  # what there is, for editors and type checkers; ``__getattr__
     from ambient_policy.settings import TunedSettings as Tuned
     from ambient_policy.settings import ValidationSettings as Validation
     from ambient_policy.workflows.annotation import AnnotateSettings as Annotation
-    from ambient_policy.workflows.annotation import annotate
-    from ambient_policy.workflows.comparison import compare
-    from ambient_policy.workflows.description import DescribeSettings as Description
-    from ambient_policy.workflows.description import describe
+    from ambient_policy.workflows.comparison import (  # type: ignore[attr-defined]
+        CompareSettings as Comparison,
+    )
     from ambient_policy.workflows.evaluation import EvaluateSettings as Evaluation
-    from ambient_policy.workflows.evaluation import evaluate
     from ambient_policy.workflows.screen import Row
     from ambient_policy.workflows.training import train, training
 
@@ -77,11 +77,12 @@ __all__ = [
     "Attributes",
     "Bounds",
     "CheckpointError",
+    "Comparison",
     "DataError",
-    "Description",
     "DivergenceError",
     "Encoder",
     "Episode",
+    "EpisodeRecord",
     "Evaluation",
     "Horizons",
     "Language",
@@ -132,6 +133,45 @@ def compose(*overrides: str, config_dir: str | None = None) -> "Run":
         add_own(config_dir)
     run: Run = compose_verb("train", overrides)
     return run
+
+
+def evaluate(run: str | PathLike[str], **keys: Any) -> "list[EpisodeRecord]":
+    """Roll a policy out on starts of its task, as ``ambient-policy evaluate``; print a table.
+
+    Args:
+        run: folder of a run, of a checkpoint or of an exported policy.
+        keys: of ``Evaluation``: ``evaluate("runs/ambient/seed-0", episodes=50)``.
+    """
+    from ambient_policy.workflows.evaluation import EvaluateSettings, evaluate
+
+    return evaluate(EvaluateSettings(run=str(run), **keys))
+
+
+def annotate(settings: "Annotation") -> None:
+    """Write what each episode may teach into stores, as ``ambient-policy annotate``."""
+    from ambient_policy.workflows.annotation import annotate
+
+    annotate(settings)
+
+
+def compare(settings: "Comparison") -> None:
+    """Train and evaluate arms on the same starts, as ``ambient-policy compare``; write the page."""
+    from ambient_policy.workflows.comparison import compare
+
+    compare(settings)
+
+
+def describe(run: "Run", out: str | PathLike[str] | None = None) -> None:
+    """Print who teaches what in a run before it is trained, as ``ambient-policy describe``.
+
+    Args:
+        run: any run.
+        out: a file for the picture; None for none.
+    """
+    from ambient_policy.workflows.description import DescribeSettings, describe
+
+    picture = None if out is None else str(out)
+    describe(DescribeSettings(**vars(run), out=picture))
 
 
 def __getattr__(name: str) -> Any:

@@ -29,7 +29,6 @@ VERBS = {
     "new": "template",
     "configs": "configs",
     "completion": "completion",
-    "completion": "completion",
 }
 # verbs that go on where they stopped when they are started again
 CONTINUED = {"collect", "convert", "train", "sweep", "compare"}

@@ -201,10 +201,11 @@ def episodes_of(settings: EvaluateSettings, console: Console) -> list[EpisodeRec
     return episodes
 
 
-def evaluate(settings: EvaluateSettings) -> None:
+def evaluate(settings: EvaluateSettings) -> list[EpisodeRecord]:
     """Roll a policy out on starts of its task; print a table; film."""
     console, saved = Console(), load(settings)
     episodes = episodes_of(settings, console)
     table = compare({settings.run: {0: episodes}}, extra=sorted(episodes[0].best))
     print_comparison(table, saved.settings.task.path_unit, console)
     film(settings.folder, saved.policy.spec, settings.videos, settings.video_format, console)
+    return episodes
