@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from ambient_policy.errors import listed
 from ambient_policy.evaluation.tables import print_contributions
 from ambient_policy.progress import progress
 from ambient_policy.settings import RunSettings, Teaches
@@ -19,6 +20,10 @@ Row = dict[str, Any]
 def show_sources(parts: Parts, console: Console) -> None:
     """The arm, a row for each source, and remarks."""
     console.print(arm_in_words(parts.settings), highlight=False, markup=False)
+    if any(parts.mixture.origins):
+        named = zip(parts.mixture.names, parts.mixture.origins, strict=True)
+        origins = listed((f"{name} by {origin}" for name, origin in named if origin), most=6)
+        console.print(f"thresholds: {origins}", highlight=False, markup=False)
     print_contributions(contributions(parts.mixture, parts.sampler).rows, console)
     for remark in remarks(parts):
         console.print(f"note: {remark}", highlight=False, markup=False)

@@ -15,7 +15,7 @@ from ambient_datasets.tables import JoinedTable, Table
 from ambient_datasets.thresholds import resolve_thresholds
 from ambient_datasets.union import places, unite
 from ambient_policy.errors import DataError, SettingsError, listed
-from ambient_policy.settings import RunSettings
+from ambient_policy.settings import RunSettings, Trust
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Mixture:
         sigma_min, sigma_max: (E,) float64, sigma (VE) [normalised action].
         trusted: (E,) bool, their role.
         roles: (S,) of the sources: trusted, suboptimal, rejected, or "by episode".
-        origins: (S,) who said the thresholds of their suboptimal episodes.
+        origins: (S,) where the thresholds that the arm reads come from; empty where it reads none.
         noise_origin: (E,) int64; row + noise_origin addresses kept noise by (source, row in it).
         held_out: (E,) bool, the episodes that no step teaches, for validation.
         taught: (E,) bool, the episodes that teach.
@@ -115,8 +115,9 @@ class Mixture:
         window_weight = np.repeat(np.array(weights, np.float64) / taught, counts)
         window_weight = np.where(teaches, window_weight, 0.0)
         if settings.arm.reweight:
-            factor = settings.tuned.trusted_weight or 0.0
-            window_weight = _reweighted(window_weight, lengths, trusted, factor)
+            rejected = np.repeat([s.settings.trust is Trust.rejected for s in sources], counts)
+            masses = (trusted, settings.tuned.trusted_weight or 0.0), (~trusted & ~rejected, 1.0)
+            window_weight = _reweighted(window_weight, lengths, *masses)
         origins = [
             _noise_row(s.name) - int(first) for s, first in zip(sources, firsts, strict=True)
         ]
@@ -196,12 +197,11 @@ def _role(source: Source) -> str:
 def _reweighted(
     weight: NDArray[np.float64],
     lengths: NDArray[np.int64],
-    trusted: NDArray[np.bool_],
-    factor: float,
+    *masses: tuple[NDArray[np.bool_], float],
 ) -> NDArray[np.float64]:
-    """Window weights (E,) under which all trusted windows weigh ``factor``, all others 1."""
-    result = weight.copy()
-    for role, total in ((trusted, factor), (~trusted, 1.0)):
+    """Window weights (E,) under which all windows of a role weigh its mass, and of no role 0."""
+    result = np.zeros_like(weight)
+    for role, total in masses:
         mass = (weight * lengths)[role].sum()
         if mass > 0:
             result[role] = total * weight[role] / mass

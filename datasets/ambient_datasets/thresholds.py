@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from ambient_datasets.source import Source
 from ambient_policy.errors import DataError, SettingsError
-from ambient_policy.settings import RunSettings, Teaches, Trust
+from ambient_policy.settings import ArmSettings, RunSettings, Teaches, Trust
 
 Sigma = NDArray[np.float64]
 KEYS = ("sigma_min", "sigma_max")
+READ = {Teaches.above: KEYS[:1], Teaches.above_or_below: KEYS}  # by what suboptimal episodes teach
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,8 @@ class Thresholds:
         sigma_min, sigma_max: (E,) sigma (VE) [normalised action]: an episode teaches
             sigma > sigma_min or sigma < sigma_max.
         trusted: (E,) bool, its role.
-        origin: who said so, in words.
+        origin: where the numbers that the arm reads come from, e.g. "source and tuned"; empty
+            where it reads none.
     """
 
     sigma_min: Sigma
@@ -60,35 +62,45 @@ def resolve_thresholds(
 
 def _own(settings: RunSettings, source: Source, fingerprint: str) -> Thresholds:
     """The roles and thresholds of a source's episodes; NaN where nobody gave a number."""
-    count, store, said = source.episodes, source.store, source.settings
+    count, trust = source.episodes, source.settings.trust
     _check_role(source)
-    if said.trust in (Trust.trusted, Trust.rejected):
-        pair = (0.0, np.inf) if said.trust is Trust.trusted else (np.inf, 0.0)
+    if trust in (Trust.trusted, Trust.rejected):
+        pair = (0.0, np.inf) if trust is Trust.trusted else (np.inf, 0.0)
         low, high = (np.full(count, number) for number in pair)
-        return Thresholds(low, high, np.full(count, said.trust is Trust.trusted), said.trust.value)
-    shared = "tuned"
-    low, high = (_number(getattr(settings.tuned, key), count) for key in KEYS)
-    if store.annotation is not None and None in (said.sigma_min, said.sigma_max):
-        if _reads_numbers(settings):
-            _check_fingerprint(source, fingerprint)
-        low, high = (getattr(store.annotation, key)[:count] for key in KEYS)
-        shared = "annotation"
-    numbers = {key: getattr(said, key) for key in KEYS if getattr(said, key) is not None}
-    low = _number(numbers.get("sigma_min"), count) if "sigma_min" in numbers else low
-    high = _number(numbers.get("sigma_max"), count) if "sigma_max" in numbers else high
-    trusted = (low == 0) & (high == np.inf) & (said.trust is None)
-    origin = " and ".join(dict.fromkeys(["own"] * bool(numbers) + [shared] * (len(numbers) < 2)))
-    return Thresholds(low, high, trusted, origin)
+        return Thresholds(low, high, np.full(count, trust is Trust.trusted), "")
+    origins = {key: _origin(source, key) for key in KEYS}
+    read = [origins[key] for key in _keys_read(settings.arm)]
+    if "annotation" in read:
+        _check_fingerprint(source, fingerprint)
+    low, high = (_numbers(settings, source, *pair) for pair in origins.items())
+    trusted = (low == 0) & (high == np.inf) & (trust is None)
+    return Thresholds(low, high, trusted, " and ".join(dict.fromkeys(read)))
 
 
-def _reads_numbers(settings: RunSettings) -> bool:
-    """Whether any role teaches by thresholds, so that their unit counts."""
-    by_number = (Teaches.above, Teaches.above_or_below, Teaches.below)
-    return settings.arm.suboptimal in by_number or settings.arm.trusted in by_number
+def _origin(source: Source, key: str) -> str:
+    """Who says a threshold of a source that is neither trusted nor rejected."""
+    if getattr(source.settings, key) is not None:
+        return "source"
+    return "tuned" if source.store.annotation is None else "annotation"
 
 
-def _number(number: float | None, count: int) -> Sigma:
-    return np.full(count, np.nan if number is None else number, np.float64)
+def _numbers(settings: RunSettings, source: Source, key: str, origin: str) -> Sigma:
+    """(E,) a threshold of a source's episodes; NaN where nobody gave one."""
+    holders = {
+        "source": source.settings,
+        "tuned": settings.tuned,
+        "annotation": source.store.annotation,
+    }
+    number = getattr(holders[origin], key)
+    if origin == "annotation":
+        return np.asarray(number[: source.episodes], np.float64)
+    return np.full(source.episodes, np.nan if number is None else number, np.float64)
+
+
+def _keys_read(arm: ArmSettings) -> list[str]:
+    """The numbers of suboptimal episodes that count under an arm."""
+    by_trusted = KEYS[:1] if arm.trusted is Teaches.below else ()
+    return list(dict.fromkeys((*by_trusted, *READ.get(arm.suboptimal, ()))))
 
 
 def _under_arm(settings: RunSettings, source: Source, own: Thresholds, lowest: float) -> Thresholds:
@@ -130,15 +142,16 @@ def _lowest(own: Sequence[Thresholds]) -> float:
 
 
 def _check_role(source: Source) -> None:
-    said, store = source.settings, source.store
-    if said.trust is None and store.annotation is None:
+    settings, store = source.settings, source.store
+    if settings.trust is None and store.annotation is None:
         raise DataError(
             f"{store.path}: source '{source.name}': the store is not annotated and the settings do "
             f"not say what it is; nothing is trusted silently. Set sources.{source.name}.trust to "
             "trusted, suboptimal or rejected, or annotate the store (ambient-policy annotate)."
         )
-    if said.trust is not Trust.suboptimal and not (said.sigma_min is said.sigma_max is None):
-        role = "null" if said.trust is None else said.trust.value
+    numbers = [getattr(settings, key) for key in KEYS]
+    if settings.trust is not Trust.suboptimal and numbers != [None, None]:
+        role = "null" if settings.trust is None else settings.trust.value
         raise SettingsError(
             f"source '{source.name}': sigma_min and sigma_max are read only with trust = "
             f"suboptimal, and trust is {role}. Set trust = suboptimal or leave them out."
@@ -159,8 +172,7 @@ def _check_fingerprint(source: Source, fingerprint: str) -> None:
 def _check_numbers(settings: RunSettings, source: Source, own: Thresholds) -> None:
     """Refuse an arm that needs a number which nobody gave."""
     word, suboptimal = settings.arm.suboptimal, ~own.trusted
-    reads = {Teaches.above: KEYS[:1], Teaches.above_or_below: KEYS}.get(word, ())
-    for key in reads:
+    for key in READ.get(word, ()):
         if np.isnan(getattr(own, key)[suboptimal]).any():
             raise SettingsError(
                 f"arm '{settings.label}' lets suboptimal episodes teach "

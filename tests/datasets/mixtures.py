@@ -22,14 +22,18 @@ def make_source(name: str, store: Store, **settings: Any) -> Source:
     return Source(name, SourceSettings(path=str(store.path), **settings), store)
 
 
-def join_sources(
-    sources: Sequence[Source], fingerprint: str = "1234", arm: Any = None, **settings: Any
-) -> Mixture:
-    """Their mixture under an arm (ambient_locality where none is said) of a run."""
-    run = RunSettings(
+def of_run(sources: Sequence[Source], arm: Any = None, **settings: Any) -> RunSettings:
+    """A run on the sources under an arm, ambient_locality where none is named."""
+    return RunSettings(
         sources={source.name: source.settings for source in sources},
         normalizer=NormalizerSettings(statistics=StatisticsOf.joint),
         arm=ArmSettings(**(LOCALITY if arm is None else arm)),
         **settings,
     )
-    return Mixture.join(sources, run, [fingerprint] * len(sources))
+
+
+def join_sources(
+    sources: Sequence[Source], fingerprint: str = "1234", arm: Any = None, **settings: Any
+) -> Mixture:
+    """Their mixture in a run whose normalisers have this fingerprint."""
+    return Mixture.join(sources, of_run(sources, arm, **settings), [fingerprint] * len(sources))

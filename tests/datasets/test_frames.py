@@ -337,7 +337,7 @@ def test_a_batch_has_the_frames_of_its_steps(tmp_path: Path, describe: Describe)
     sources = [
         make_source(store.path.stem, store, trust=Trust.trusted, max_episodes=2) for store in stores
     ]
-    mixture = join_sources(sources, ["wrist"])
+    mixture = join_sources(sources, cameras=["wrist"])
     every = np.concatenate([expected("wrist")[:23], expected("wrist", LENGTHS[1:])])
     t = np.random.default_rng(0).permutation(len(mixture))
     draw = Draw(t, np.ones(len(t)), np.zeros(len(t)))
@@ -356,7 +356,7 @@ def test_a_camera_must_be_had_by_all_and_alike(
     stores = {"a": store, "b": write_store(tmp_path / "b.zarr", describe(), [small])}
     sources = [make_source(name, s, trust=Trust.trusted) for name, s in stores.items()]
     with refused("b.zarr: source 'b' has no camera 'wrist'; it has top. Choose among these"):
-        join_sources(sources, ["wrist"])
+        join_sources(sources, cameras=["wrist"])
     with refused(r"frames of camera 'top' have different sizes.*'a': \(6, 5, 3\), 'b': \(4, 4, 3"):
-        join_sources(sources, ["top"])
-    assert isinstance(join_sources(sources[:1], ["top"]).cameras["top"].parts[0], Frames)
+        join_sources(sources, cameras=["top"])
+    assert isinstance(join_sources(sources[:1], cameras=["top"]).cameras["top"].parts[0], Frames)

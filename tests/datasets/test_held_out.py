@@ -23,7 +23,11 @@ def mix(make_store: MakeStore, share: float, weights: tuple[float | None, ...]) 
     return join_sources(
         [
             make_source(
-                name, make_store(name), trust=Trust.trusted, weight=weight, val_ratio=share_of
+                name,
+                make_store(name),
+                trust=Trust.trusted,
+                sampling_weight=weight,
+                val_ratio=share_of,
             )
             for name, weight, share_of in zip(("a", "b"), weights, (share, 0.0), strict=True)
         ]
@@ -44,7 +48,7 @@ def test_who_is_held_out_hangs_on_the_name_alone() -> None:
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, 0.7, float("nan")])
 def test_a_share_that_leaves_nothing_to_teach_is_refused(share: float) -> None:
-    with pytest.raises(SettingsError, match=r"source 'a': held_out = .* of 3 episodes .* leaves"):
+    with pytest.raises(SettingsError, match=r"source 'a': val_ratio = .* of 3 episodes .* leaves"):
         hold_out("a", 3, share)
 
 

@@ -1,4 +1,4 @@
-"""A mixture: trust is said, weights are exact, and only alike stores mix."""
+"""A mixture: its weights are exact, and only alike stores mix."""
 
 import re
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ambient_datasets.mixture import Mixture
-from ambient_datasets.store import Annotation, Store, annotate_store, open_store
+from ambient_datasets.store import Store
 from ambient_policy.errors import DataError, SettingsError
 from ambient_policy.settings import Trust
 from tests.datasets.mixtures import join_sources, make_source
@@ -16,77 +16,17 @@ from tests.datasets.mixtures import join_sources, make_source
 MakeStore = Callable[..., Store]
 
 
-def annotated(store: Store) -> Store:
-    low, high = np.array([0.1, 0.2, 0.3]), np.array([0.0, 0.01, np.inf])
-    annotate_store(store.path, Annotation(low, high, "1234"))
-    return open_store(store.path)
-
-
-@pytest.mark.parametrize(
-    ("settings", "expected"),
-    [
-        ({"trust": Trust.trusted}, (0.0, np.inf)),
-        ({"trust": Trust.rejected}, (np.inf, 0.0)),
-        ({"trust": Trust.bounds, "sigma_min": 0.3, "sigma_max": 0.1}, (0.3, 0.1)),
-    ],
-)
-def test_trust_is_a_value(make_store: MakeStore, settings: Any, expected: Any) -> None:
-    source = make_source("a", make_store("a"), **settings)
-    assert source.sigma_min.tolist() == [expected[0]] * 3
-    assert source.sigma_max.tolist() == [expected[1]] * 3
-
-
-@pytest.mark.parametrize("trust", [None, Trust.annotated])
-def test_an_annotation_is_used_and_cut(make_store: MakeStore, trust: Trust | None) -> None:
-    store = annotated(make_store("a"))
-    source = make_source("a", store, trust=trust, fingerprint="1234", max_episodes=2)
-    assert source.sigma_min.tolist() == [0.1, 0.2]
-    assert source.sigma_max.tolist() == [0.0, 0.01]
-    assert (source.episodes, source.windows) == (2, 8)
-
-
-def test_an_annotated_store_can_be_overruled(make_store: MakeStore) -> None:
-    source = make_source("a", annotated(make_store("a")), trust=Trust.trusted)
-    assert source.sigma_min.tolist() == [0, 0, 0]
-
-
-def test_nothing_is_trusted_silently(make_store: MakeStore) -> None:
-    with pytest.raises(DataError, match="not annotated and the config does not say.*Set trust to"):
-        make_source("a", make_store("a"))
-    with pytest.raises(DataError, match="trust = annotated, but the store has no meta/sigma_min"):
-        make_source("a", make_store("b"), trust=Trust.annotated)
-
-
-@pytest.mark.parametrize("fingerprint", ["abcd", None])
-def test_another_normaliser_is_refused(make_store: MakeStore, fingerprint: str | None) -> None:
-    text = f"under the normaliser 1234, but training uses {fingerprint};.*annotate again"
-    with pytest.raises(DataError, match=text):
-        make_source("a", annotated(make_store("a")), fingerprint=fingerprint)
-
-
 @pytest.mark.parametrize(
     ("settings", "error", "text"),
     [
         ({"max_episodes": 4}, DataError, "max_episodes = 4, but the store holds 3. Give 1 to 3"),
         ({"max_episodes": 0}, DataError, "max_episodes = 0, but the store holds 3"),
-        ({"weight": -1.0}, SettingsError, "source 'a': weight = -1.0; give a number of at least 0"),
-        ({"weight": np.nan}, SettingsError, "weight = nan"),
-        ({"sigma_min": 0.1}, SettingsError, "read only with trust = bounds, and trust is trusted"),
         (
-            {"trust": Trust.bounds, "sigma_min": 0.1},
+            {"sampling_weight": -1.0},
             SettingsError,
-            "trust = bounds needs sigma_max from 0 to inf, got None",
+            "source 'a': sampling_weight = -1.0; give a number of at least 0",
         ),
-        (
-            {"trust": Trust.bounds, "sigma_min": -0.1, "sigma_max": 0.0},
-            SettingsError,
-            "trust = bounds needs sigma_min from 0 to inf, got -0.1",
-        ),
-        (
-            {"trust": Trust.bounds, "sigma_min": np.nan, "sigma_max": 0.0},
-            SettingsError,
-            "trust = bounds needs sigma_min from 0 to inf, got nan",
-        ),
+        ({"sampling_weight": np.nan}, SettingsError, "sampling_weight = nan"),
     ],
 )
 def test_bad_settings(

@@ -22,6 +22,7 @@ from ambient_policy.normalize import Normalizer
 from ambient_policy.settings import (
     ActionSettings,
     BoundsSettings,
+    DataSettings,
     Dimensions,
     NormalizerKind,
     NormalizerSettings,
@@ -143,8 +144,16 @@ def normalizers(
     actions: ActionSettings | None = None,
 ) -> dict[str, Normalizer]:
     settings = NormalizerSettings(kind, statistics, low_quantile=0.2, high_quantile=0.8)
-    whole = unite(stores, Dimensions.union)
-    return build_normalizers(settings, stores, whole, HORIZONS, actions or ActionSettings())
+    return build_normalizers(of_union(settings, actions), stores)
+
+
+def of_union(normalizer: NormalizerSettings, actions: ActionSettings | None = None) -> DataSettings:
+    return DataSettings(
+        dimensions=Dimensions.union,
+        normalizer=normalizer,
+        horizons=HORIZONS,
+        actions=actions or ActionSettings(),
+    )
 
 
 @pytest.mark.parametrize("kind", [k for k in NormalizerKind if k is not NormalizerKind.bounds])
@@ -233,13 +242,12 @@ def test_relative_actions_are_fitted_from_where_each_body_is(stores: dict[str, S
 def test_bounds_are_given_for_the_union_and_each_takes_its_own(stores: dict[str, Store]) -> None:
     seen, acted = BoundsSettings([0] * 4, [1, 2, 3, 4]), BoundsSettings([-1] * 4, [1, 3, 5, 7])
     settings = NormalizerSettings(NormalizerKind.bounds, None, seen, acted)
-    whole = unite(stores, Dimensions.union)
-    fitted = build_normalizers(settings, stores, whole, HORIZONS, ActionSettings())
+    fitted = build_normalizers(of_union(settings), stores)
     assert fitted["car"].actions.scale == (4.0, 1.0)  # spin, to_x
     assert fitted["arm"].observations.scale == (0.5, 1.0, 1.5)
     settings.actions.low.pop()
     with pytest.raises(SettingsError, match=r"has 4 dimensions \(to_x, to_y, grip, spin\)"):
-        build_normalizers(settings, stores, whole, HORIZONS, ActionSettings())
+        build_normalizers(of_union(settings), stores)
 
 
 def test_quantiles_that_make_no_unit_are_refused(tmp_path: Path) -> None:
@@ -250,13 +258,12 @@ def test_quantiles_that_make_no_unit_are_refused(tmp_path: Path) -> None:
     store = write_store(tmp_path / "a.zarr", attributes, [Episode(values, values)])
     settings = NormalizerSettings(NormalizerKind.quantiles, low_quantile=0.1, high_quantile=0.9)
     with pytest.raises(DataError, match=r"of 'grip' the quantiles 0.1 and 0.9 are both 0, though"):
-        build_normalizers(settings, {"a": store}, attributes, HORIZONS, ActionSettings())
+        build_normalizers(DataSettings(normalizer=settings, horizons=HORIZONS), {"a": store})
 
 
 def test_whose_statistics_count_must_be_said(stores: dict[str, Store]) -> None:
-    whole = unite(stores, Dimensions.union)
     with pytest.raises(SettingsError, match=r"3 sources \(arm, car.*choose joint .* or source"):
-        build_normalizers(NormalizerSettings(), stores, whole, HORIZONS, ActionSettings())
+        build_normalizers(of_union(NormalizerSettings()), stores)
     with pytest.raises(SettingsError, match=r"bounds looks at no numbers"):
         NormalizerSettings(NormalizerKind.bounds, StatisticsOf.joint)
     with pytest.raises(

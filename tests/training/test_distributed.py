@@ -13,8 +13,8 @@ import torch
 from ambient_policy.errors import CheckpointError, SettingsError
 from ambient_policy.saved import load_policy, steps_saved
 from ambient_policy.settings import LossSettings, RunSettings, TrainingSettings
+from ambient_policy.training import distributed
 from ambient_policy.training.distributed import World, check_shares
-from tests.datasets.mixtures import join_sources
 from tests.training.toy import Rows, make_settings, run_training
 
 NUMBERS = ("loss", "gradient_norm")
@@ -35,7 +35,7 @@ def train_as(rank: int, size: int, port: int, root: Path, until: int | None, uni
     place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "MASTER_PORT": port}
     os.environ.update({name: str(value) for name, value in place.items()})
     os.environ["MASTER_ADDR"] = "127.0.0.1"
-    with join_sources(settings().training) as world:
+    with distributed.join(settings().training) as world:
         _, rows = run_training(root, settings(**PARTS[union]), until, world=world, union=union)
     root.with_suffix(f".{rank}.json").write_text(json.dumps(rows))
 
@@ -125,7 +125,7 @@ def test_several_processes_do_not_share_a_gpu(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("LOCAL_RANK", "1")
     with (
         pytest.raises(SettingsError, match=r"device = cuda:0 for process 1.*training.device=cuda"),
-        join_sources(TrainingSettings(device="cuda:0")),
+        distributed.join(TrainingSettings(device="cuda:0")),
     ):
         pass
 

@@ -116,7 +116,7 @@ def test_an_annotation_under_another_normaliser(
 ) -> None:
     other = Annotation(np.zeros(3), np.full(3, np.inf), "0123456789abcdef")
     annotate_store(tmp_path / "trusted.zarr", other)
-    trust = ["arm=as_is", "sources.trusted.trust=suboptimal", "sources.suboptimal.trust=trusted"]
+    trust = ["sources.trusted.trust=suboptimal", "sources.suboptimal.trust=trusted"]
     parts = ("trusted.zarr", "'trusted'", "0123456789abcdef", "annotate again", "normaliser")
     refused(DataError, [*maze, *trust], snapshot, *parts)
 

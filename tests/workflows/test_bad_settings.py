@@ -188,6 +188,7 @@ def test_sizes_that_do_not_fit_the_network(
         ("noise.sigma_data=0", ["noise.sigma_data = 0", "positive"]),
         ("noise=edm noise.scale=0", ["noise.scale = 0", "scale > 0"]),
         ("tuned.sigma_min=-1", ["tuned.sigma_min = -1", "from 0 to inf"]),
+        ("arm=reweighted tuned.trusted_weight=null", ["reweights", "tuned.trusted_weight=0.1"]),
         ("sources.suboptimal.sigma_max={step:20}", ["sources.suboptimal.sigma_max", "0 to 19"]),
         ("tuned.sigma_min={vq:0.1}", ["tuned.sigma_min", "vq", "ve, vp, flow, log_snr, step"]),
         (

@@ -2,7 +2,7 @@
 
 import io
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ from ambient_policy.cli import perform
 from ambient_policy.diffusion.law import ContinuousLaw, Law, LawKind, UniformOverLevels
 from ambient_policy.errors import AmbientPolicyError
 from ambient_policy.evaluation import tables
-from ambient_policy.settings import RunSettings, SourceSettings, Trust
-from ambient_policy.workflows import progress as showing
+from ambient_policy.settings import RunSettings
 from ambient_policy.workflows.contributions import chances, contributions, levels_of
 from ambient_policy.workflows.preparation import prepare
+from ambient_policy.workflows.screen import show_sources
 from ambient_policy.workflows.settings import compose
 
 LEVELS = np.geomspace(0.02, 60, 30)
@@ -47,6 +47,7 @@ def invent(sources: int, random: np.random.Generator) -> tuple[Mixture, Admissio
         "sigma_max": random.choice([0.0, *LEVELS[::3], 0.5, math.inf], episodes),
         "held_out": ~taught,
         "taught": taught,
+        "roles": ("suboptimal",) * sources,
     }
     known["sigma_min"][0] = 0.0  # one at least is admitted everywhere
     values: dict[str, Any] = {field.name: known.get(field.name) for field in fields(Mixture)}
@@ -83,7 +84,7 @@ def test_shares_are_those_of_the_draws(law: str) -> None:
     sampler = sample(mixture, admission, LAWS[law])
     draw = sampler.draw(0, 0, 200_000)
     drawn = np.bincount(mixture.source_of_window(draw.window), minlength=3) / 200_000
-    told = contributions(mixture, sampler, {name: SourceSettings() for name in mixture.names})
+    told = contributions(mixture, sampler)
     assert [row.share for row in told.rows] == pytest.approx(drawn.tolist(), abs=0.01)
     assert sum(row.share for row in told.rows) == pytest.approx(1)
 
@@ -99,10 +100,9 @@ def test_levels_are_equally_likely() -> None:
 
 def test_of_many_sources_the_largest_are_named_and_nothing_is_lost() -> None:
     mixture, admission = invent(1000, np.random.default_rng(2))
-    sources = {name: SourceSettings(trust=Trust.trusted) for name in mixture.names}
     sampler = sample(mixture, admission, LAWS["discrete"])
-    every = contributions(mixture, sampler, sources, named=1000)
-    few = contributions(mixture, sampler, sources)
+    every = contributions(mixture, sampler, named=1000)
+    few = contributions(mixture, sampler)
     assert len(few.rows) == 12 and few.rows[-1].name == "989 others"
     for name in ("episodes", "held_out", "windows"):
         assert sum(getattr(r, name) for r in few.rows) == sum(getattr(r, name) for r in every.rows)
@@ -116,12 +116,10 @@ def test_of_many_sources_the_largest_are_named_and_nothing_is_lost() -> None:
 
 def test_spans_and_totals_in_the_table() -> None:
     mixture, admission = invent(2, np.random.default_rng(3))
-    sources = {name: SourceSettings(trust=trust) for name, trust in zip(
-        mixture.names, (Trust.bounds, None), strict=True
-    )}  # fmt: skip
-    rows = contributions(mixture, sample(mixture, admission, LAWS["discrete"]), sources).rows
+    mixture = replace(mixture, roles=("suboptimal", "by episode"))
+    rows = contributions(mixture, sample(mixture, admission, LAWS["discrete"])).rows
     header, lines = tables.contributions(rows)
-    assert [line[:2] for line in lines] == [["s0", "bounds"], ["s1", "annotated"], ["all", ""]]
+    assert [line[:2] for line in lines] == [["s0", "suboptimal"], ["s1", "by episode"], ["all", ""]]
     assert int(lines[2][3]) == int(mixture.episode_lengths[mixture.taught].sum())
     assert lines[2][-1] == "100" and len(header) == len(lines[0]) == len(lines[2])
     assert tables.span((0.1, 0.25, math.inf)) == "0.25 [0.1, ∞]"
@@ -133,7 +131,7 @@ def test_the_script_tells_and_draws(
 ) -> None:
     perform("describe", [*maze, "arm=ambient", f"out={tmp_path}/pictures/sources.png"])
     told = " ".join(capsys.readouterr().out.split())
-    for part in ("trusted", "suboptimal", "bounds", "0.27", "all", "100"):
+    for part in ("trusted", "suboptimal", "0.27", "all", "100"):
         assert part in told
     assert (tmp_path / "pictures" / "sources.png").stat().st_size > 5000
     assert not (tmp_path / "runs").exists()
@@ -148,15 +146,11 @@ def test_its_choices_are_those_of_a_training(maze: list[str]) -> None:
 
 def test_training_tells_the_same_rows(maze: list[str]) -> None:
     parts, told = prepare(compose("train", [*maze, "arm=ambient"])), io.StringIO()
-    showing.describe(parts, Console(file=told, width=200))
-    rows = contributions(parts.mixture, parts.sampler, parts.settings.sources).rows
-    for row, line in zip(rows, told.getvalue().splitlines(), strict=True):
-        for part in (
-            f"{row.name}: {row.episodes} episodes",
-            f"{row.share:.1%} of draws",
-            row.trust,
-        ):
-            assert part in line
+    show_sources(parts, Console(file=told, width=200))
+    _, lines = tables.contributions(contributions(parts.mixture, parts.sampler).rows)
+    shown = [line.split() for line in told.getvalue().replace("│", " ").splitlines()]
+    for line in lines:
+        assert [cell for cell in line if cell] in shown
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def both(tmp_path: Path) -> list[str]:
     write(tmp_path / "maze.zarr", MAZE, SEEN, ACTED, 2)
     return [
         "experiment=maze",
-        "arm=as_is",
+        "arm=ambient_locality",
         "label=both",
         f"root={tmp_path}/runs",
         "~sources.trusted",
@@ -144,7 +144,7 @@ def test_an_annotation_is_bound_to_whose_statistics_counted(
     paths = [f"sources.{name}.path={tmp_path}/{store}.zarr" for name, store in stores.items()]
     asked = [*paths, "source=suboptimal", "sigma_min=0.3", "sigma_max=0", "dimensions=union"]
     perform("annotate", [*asked, "normalizer.kind=range", "normalizer.statistics=joint"])
-    annotated = [*both, mixed(tmp_path, "trust: annotated")]
+    annotated = [*both, mixed(tmp_path, "trust: suboptimal")]
     with pytest.raises(DataError, match=r"'other': annotated under the normaliser .*but training"):
         parts(annotated)
     joint = parts([*annotated, "normalizer.statistics=joint"])
@@ -345,5 +345,5 @@ def test_what_was_perhaps_not_meant_is_said(both: list[str], tmp_path: Path) -> 
     low = np.array([0.1, 1e9, np.inf])
     annotation = Annotation(low, np.ones(3), normalizer.fingerprint)
     annotate_store(tmp_path / "other.zarr", annotation)
-    (said,) = remarks(parts([*both, mixed(tmp_path, "trust: annotated")]))
+    (said,) = remarks(parts([*both, mixed(tmp_path, "trust: suboptimal")]))
     assert said.startswith("1 episodes of other are annotated with a sigma_min that no level of")

@@ -132,7 +132,7 @@ def test_a_continuous_law_is_trained_shown_and_sampled_by_any_solver(
             "evaluate", [f"run={run}", f"out={tmp_path}/{i}", "episodes=1", "threads=1", *changes]
         )
     parts = assemble.prepare(compose.compose("train", overrides))
-    told = contributions(parts.mixture, parts.sampler, parts.settings.sources)
+    told = contributions(parts.mixture, parts.sampler)
     draws = pages.count_draws(parts, told)
     assert len(draws.sigma) == 100 and draws.counts.sum() == 4 * 8
     assert draws.counts[draws.sigma < 0.25, 1].sum() == 0  # the suboptimal source, below 0.27

@@ -11,7 +11,7 @@ from ambient_datasets.mixture import Mixture
 from ambient_datasets.source import hold_out
 from ambient_policy.cli import perform
 from ambient_policy.errors import AmbientPolicyError
-from ambient_policy.settings import MixtureEntry, RunSettings, Trust
+from ambient_policy.settings import RunSettings, SourceSettings, Trust
 from ambient_policy.workflows.preparation import prepare
 from ambient_policy.workflows.settings import compose
 from tests.workflows.tiny import TINY
@@ -72,9 +72,9 @@ def test_a_list_trains(make_store: MakeStore, tmp_path: Path) -> None:
         "sigma_min: {step: 3}, sigma_max: 0, name: noisy}",
     )
     perform("train", [*COMMON, *TINY, f"root={tmp_path}/runs", f"mixture=[{', '.join(entries)}]"])
-    stored = json.loads((tmp_path / "runs/as_is/seed-0/settings.json").read_text())
+    stored = json.loads((tmp_path / "runs/ambient/seed-0/settings.json").read_text())
     assert list(stored["sources"]) == ["good", "noisy"] and stored["mixture"] == []
-    assert stored["sources"]["noisy"]["weight"] == 4
+    assert stored["sources"]["noisy"]["sampling_weight"] == 4
 
 
 LIST = """# @package _global_
@@ -94,7 +94,7 @@ def test_a_list_in_a_file_of_the_configs(own_configs: Callable[[str, str], None]
     own_configs("data/mine.yaml", LIST)
     settings = compose("train", ["experiment=mixture", "task.id=any", "data=mine"])
     assert settings.sources["gcs"].max_train_episodes == 100
-    assert (settings.sources["rrt"].sigma_min, settings.sources["rrt"].weight) == (0.27, 3)
+    assert (settings.sources["rrt"].sigma_min, settings.sources["rrt"].sampling_weight) == (0.27, 3)
 
 
 @pytest.mark.parametrize(
@@ -102,14 +102,17 @@ def test_a_list_in_a_file_of_the_configs(own_configs: Callable[[str, str], None]
     [
         ("trust: null", ["good.zarr", "source 'good'", "trust"]),
         ("trust: trusted, weight: 3", ["'weight'", "sampling_weight", "max_train_episodes", "val"]),
-        ("trust: trused", ["trused", "annotated, trusted, rejected, bounds"]),
+        ("trust: trused", ["trused", "trusted, suboptimal, rejected"]),
         ("trust: trusted, max_train_episodes: many", ["'many'", "Integer"]),
         ("trust: trusted, max_train_episodes: 4", ["max_train_episodes = 4", "Give 1 to 3"]),
         ("trust: trusted, max_train_episodes: 0", ["max_train_episodes = 0", "Give 1 to 3"]),
-        ("trust: trusted, val_ratio: 1.0", ["held_out = 1.0", "leaves none to teach"]),
-        ("trust: trusted, sampling_weight: -1", ["weight = -1", "at least 0"]),
-        ("trust: trusted, sigma_min: 0.3", ["sigma_min", "trust = bounds"]),
-        ("trust: suboptimal, sigma_min: 0.3", ["sources.good.sigma_max", "give both"]),
+        ("trust: trusted, val_ratio: 1.0", ["val_ratio = 1.0", "leaves none to teach"]),
+        ("trust: trusted, sampling_weight: -1", ["sampling_weight = -1", "at least 0"]),
+        ("trust: trusted, sigma_min: 0.3", ["sigma_min", "trust = suboptimal", "trust is trusted"]),
+        (
+            "trust: suboptimal",
+            ["nobody says sigma_min of source 'good'", "sources.good.sigma_min="],
+        ),
     ],
 )
 def test_what_an_entry_cannot_say(
@@ -145,5 +148,5 @@ def test_a_thousand_entries_are_composed() -> None:
     entries = ",".join(f"{{path: s/{i}.zarr, sampling_weight: {i}}}" for i in range(1000))
     settings: RunSettings = compose("train", [*COMMON, f"mixture=[{entries}]"])
     assert len(settings.sources) == 1000
-    assert settings.sources["999"] == MixtureEntry("s/999.zarr", None, 999.0).as_source()
+    assert settings.sources["999"] == SourceSettings("s/999.zarr", sampling_weight=999.0)
     assert all(source.trust is not Trust.trusted for source in settings.sources.values())

@@ -86,7 +86,6 @@ ARMS = {
     "ambient_locality": (TRUSTED, (0.31, 0.07)),
     "exclusive": ((INF, 0.31), (0.31, 0.0)),
     "finetune": (TRUSTED, REJECTED),
-    "as_is": (TRUSTED, (0.5, 0.0)),
 }
 
 
@@ -102,13 +101,7 @@ def test_every_arm_is_told_here() -> None:
 
 @pytest.mark.parametrize("name", ARMS)
 def test_an_arm_is_a_value(shared_maze: list[str], name: str) -> None:
-    own = {
-        "as_is": [
-            "sources.trusted.trust=trusted",
-            "sources.suboptimal={trust: suboptimal, sigma_min: 0.5, sigma_max: 0}",
-        ]
-    }
-    parts = build_arm([*shared_maze, *own.get(name, [])], name)
+    parts = build_arm(shared_maze, name)
     mixture = parts.mixture
     assert parts.settings.label == name
     assert mixture.names == ("trusted", "suboptimal")
@@ -139,9 +132,9 @@ def test_exclusive_bands_cover_every_level_and_share_none(shared_maze: list[str]
     assert expected.any(axis=0).all()
 
 
-def test_as_is_asks_what_the_stores_are(shared_maze: list[str]) -> None:
+def test_an_arm_asks_what_the_stores_are(shared_maze: list[str]) -> None:
     with pytest.raises(DataError, match=r"nothing is trusted silently"):
-        build_arm(shared_maze, "as_is")
+        build_arm([*shared_maze, "sources.trusted.trust=null"], "ambient")
 
 
 @pytest.mark.parametrize("file", sorted((compose.CONFIGS / "experiment").glob("*.yaml")))
@@ -208,9 +201,8 @@ def test_an_annotation_under_this_normaliser_is_used(
 ) -> None:
     from ambient_datasets.store import Annotation, annotate_store
 
-    trust = ["arm=as_is", "sources.trusted.trust=trusted", "sources.suboptimal.trust=suboptimal"]
     fingerprint = prepare(compose.compose("train", maze)).spec.body.normalizer.fingerprint
     levels = np.linspace(0.1, 0.5, 5)
     annotate_store(tmp_path / "suboptimal.zarr", Annotation(levels, np.zeros(5), fingerprint))
-    mixture = prepare(compose.compose("train", [*maze, *trust])).mixture
+    mixture = prepare(compose.compose("train", maze)).mixture
     np.testing.assert_array_equal(mixture.sigma_min, [0, 0, 0, *levels])

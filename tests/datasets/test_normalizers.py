@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ambient_datasets import normalizing
+from ambient_datasets import normalizers
 from ambient_datasets.normalizers import build_normalizers
 from ambient_datasets.store import Attributes, Episode, Store
 from ambient_policy.actions import Representation
@@ -15,6 +15,7 @@ from ambient_policy.normalize import Normalizer
 from ambient_policy.settings import (
     ActionSettings,
     BoundsSettings,
+    DataSettings,
     NormalizerKind,
     NormalizerSettings,
     StatisticsOf,
@@ -55,9 +56,12 @@ def fit(
 ) -> Normalizer:
     origin = [] if kind is Representation.absolute else ["x", "y"]
     statistics = None if normalizer is NormalizerKind.bounds else StatisticsOf.joint
-    settings = NormalizerSettings(normalizer, statistics, BOUNDS, bounds)
-    stores, actions = {"one": store, "two": store}, ActionSettings(kind, origin)
-    fitted = build_normalizers(settings, stores, store.attributes, HORIZONS, actions)
+    settings = DataSettings(
+        normalizer=NormalizerSettings(normalizer, statistics, BOUNDS, bounds),
+        horizons=HORIZONS,
+        actions=ActionSettings(kind, origin),
+    )
+    fitted = build_normalizers(settings, {"one": store, "two": store})
     assert fitted["one"] == fitted["two"]
     return fitted["one"]
 
@@ -66,7 +70,7 @@ def fit(
 def test_fits_what_the_network_learns(
     store: Store, kind: Representation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(normalizing, "BLOCK", 4)  # several blocks, episodes across them
+    monkeypatch.setattr(normalizers, "BLOCK", 4)  # several blocks, episodes across them
     values = chunks(store, kind)
     moments = fit(store, kind, NormalizerKind.moments).actions
     np.testing.assert_allclose(moments.center, values.mean(0), atol=1e-6)
