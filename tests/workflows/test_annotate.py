@@ -17,7 +17,7 @@ from tests.workflows.tiny import TINY
 
 @pytest.fixture
 def asked(maze: list[str]) -> list[str]:
-    return [*(o for o in maze if ".path=" in o), "source=trusted"]
+    return ["data=maze", *(o for o in maze if ".path=" in o), "source=trusted"]
 
 
 def test_a_table_has_a_line_for_each_episode(asked: list[str], tmp_path: Path) -> None:
@@ -50,9 +50,8 @@ def test_a_mixture_is_annotated_as_training_normalises_it(
 ) -> None:
     own_configs("data/listed.yaml", LISTED.replace("ROOT", str(tmp_path)))
     perform("annotate", ["data=listed", "source=suboptimal", "sigma_min=0.3", "sigma_max=0"])
-    assert "trust: annotated in its entry of mixture" in " ".join(capsys.readouterr().out.split())
-    annotated = LISTED.replace("trust: suboptimal", "trust: annotated")
-    annotated = annotated.replace(', sigma_min: "${tuned.sigma_min}", sigma_max: 0', "")
+    assert "where the source is suboptimal and says" in " ".join(capsys.readouterr().out.split())
+    annotated = LISTED.replace(', sigma_min: "${tuned.sigma_min}", sigma_max: 0', "")
     untold = annotated.replace("language: {kind: one_hot}\ntask: {instruction: go there}\n", "")
     own_configs("data/listed.yaml", untold.replace("ROOT", str(tmp_path)))
     world = [o for o in TINY if not o.startswith("sources.")]
@@ -79,7 +78,7 @@ def test_a_list_of_two_sources_needs_whose_statistics_count(maze: list[str]) -> 
         (["table=nowhere.csv"], "table = nowhere.csv cannot be read.*Write one line"),
         (["table={short}"], r"has shape \(2, 2\), but the store of 'trusted' has 3 episodes"),
         (["table={words}"], "words.csv cannot be read"),
-        (["source=trustd"], "'trustd'.*trusted"),
+        (["source=trustd", "sigma_min=0", "sigma_max=0"], "'trustd'.*trusted"),
     ],
 )
 def test_what_is_not_understood_is_refused(

@@ -20,6 +20,8 @@ from ambient_policy.workflows import preparation as assemble
 from ambient_policy.workflows import settings as compose
 from ambient_policy.workflows.contributions import contributions
 
+BOTH = [f"sources.{name}.trust=null" for name in ("trusted", "suboptimal")]
+INF = float("inf")
 STEP_3 = float(ddpm_levels(Schedule.squaredcos, 100)[3])
 
 
@@ -28,7 +30,7 @@ def rows(
 ) -> list[list[str]]:
     """The cells of what is printed."""
     monkeypatch.setenv("COLUMNS", "200")
-    perform("levels", overrides)
+    perform("levels", ["experiment=maze", *overrides])
     lines = capsys.readouterr().out.splitlines()
     return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if "│" in line]
 
@@ -40,8 +42,8 @@ def test_the_table_marks_visited_levels_and_who_teaches(
     assert [int(row[0]) for row in table] == list(range(100))
     assert [row[0] for row in table if row[5] == "visited"] == [str(k) for k in range(0, 100, 10)]
     assert [row[7] for row in table] == ["no"] * 4 + ["yes"] * 96
-    assert low == ["suboptimal sigma_min", "3", "0.07389", "0.07369", "0.06881", "5.21"]
-    assert high == ["suboptimal sigma_max", "-", "0", "0", "0", "inf"]
+    assert low == ["tuned sigma_min", "3", "0.07389", "0.07369", "0.06881", "5.21"]
+    assert high == ["tuned sigma_max", "1.547", "0.05", "0.04994", "0.04762", "5.991"]
 
 
 def test_the_table_knows_the_buffer_of_the_ambient_loss(
@@ -55,30 +57,36 @@ def test_the_table_knows_the_buffer_of_the_ambient_loss(
 def test_a_continuous_law_shows_the_levels_of_its_solver(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table = rows(capsys, monkeypatch, "noise=edm", "arm=as_is", "solver.steps=4")
+    *table, low, high = rows(capsys, monkeypatch, "noise=edm", "solver.steps=4", *BOTH)
     assert [row[1] for row in table] == ["0.002", "0.47", "9.723", "80"]
     assert table[0][0] == "-"  # below the schedule's first step
     assert [row[5] for row in table] == ["twice", "twice", "twice", "visited"]
-    assert table[0][6:] == ["annotated", "annotated"]
+    assert table[0][6:] == ["?", "?"]
+    assert [row[0] for row in (low, high)] == ["tuned sigma_min", "tuned sigma_max"]
 
 
 @pytest.mark.parametrize(
     ("override", "sigma"),
     [
-        ("tuned.sigma_min=0.3", 0.3),
-        ("tuned.sigma_min={step:3}", STEP_3),
-        ("tuned.sigma_min={vp:0.6}", 0.75),
-        ("tuned.sigma_min={flow:0.2}", 0.25),
-        ("tuned.sigma_min={log_snr:0}", 1.0),
-        ("sources.suboptimal.sigma_min={vp:0.6}", 0.75),
+        ("sigma_min=0.3", 0.3),
+        ("sigma_min={step:3}", STEP_3),
+        ("sigma_max={vp:0.6}", 0.75),
+        ("sigma_min={flow:0.2}", 0.25),
+        ("sigma_max={log_snr:0}", 1.0),
+        ("sigma_min=inf", INF),
     ],
 )
 def test_a_threshold_of_any_coordinate_is_stored_as_sigma(override: str, sigma: float) -> None:
-    settings: RunSettings = compose.compose("train", ["arm=exclusive", override])
-    assert settings.sources["suboptimal"].sigma_min == pytest.approx(sigma)
+    key, places = override.partition("=")[0], ("tuned", "sources.suboptimal")
+    overrides = [f"{place}.{override}" for place in places]
+    settings: RunSettings = compose.compose("train", ["experiment=maze", *overrides])
+    source = settings.sources["suboptimal"]
+    assert [getattr(holder, key) for holder in (settings.tuned, source)] == [
+        pytest.approx(sigma)
+    ] * 2
     written = json.loads(json.dumps(to_json(settings)))
-    assert written["sources"]["suboptimal"]["sigma_min"] == pytest.approx(sigma)
-    assert written["sources"]["trusted"]["sigma_min"] == float("inf")
+    assert written["sources"]["suboptimal"][key] == pytest.approx(sigma)
+    assert written["tuned"][key] == pytest.approx(sigma)
     assert from_json(written) == settings
 
 
@@ -111,7 +119,7 @@ def test_every_noise_config_is_a_law_with_a_solver(
 def test_annotations_may_be_written_in_any_coordinate(
     maze: list[str], make_store: Callable[..., Path], tmp_path: Path
 ) -> None:
-    stores = [o for o in maze if ".path=" in o]
+    stores = ["data=maze", *(o for o in maze if ".path=" in o)]
     perform("annotate", [*stores, "source=suboptimal", "sigma_min={step:3}", "sigma_max={vp:0.6}"])
     annotation: Any = open_store(tmp_path / "suboptimal.zarr").annotation
     np.testing.assert_allclose(annotation.sigma_min, STEP_3)

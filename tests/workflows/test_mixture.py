@@ -132,7 +132,7 @@ def test_some_weights_and_not_others_are_refused(mix: Callable[..., Mixture]) ->
 
 
 def test_without_a_list_the_experiment_asks_for_one() -> None:
-    with pytest.raises(AmbientPolicyError, match="names no sources; .* or give a list, e.g. mixt"):
+    with pytest.raises(AmbientPolicyError, match="no demonstrations are named.*, e.g. 'mixture="):
         perform("train", COMMON)
 
 

@@ -32,8 +32,8 @@ def overrides(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def test_it_trains_and_evaluating_names_the_world(overrides: list[str], tmp_path: Path) -> None:
     perform("train", [*overrides, f"root={tmp_path}"])
     with pytest.raises(SettingsError, match=UNKNOWN):
-        perform("evaluate", [f"run={tmp_path}/as_is/seed-0", "episodes=2"])
-    assert not (tmp_path / "as_is/seed-0/evaluation").exists()
+        perform("evaluate", [f"run={tmp_path}/ambient/seed-0", "episodes=2"])
+    assert not (tmp_path / "ambient/seed-0/evaluation").exists()
 
 
 def test_a_comparison_names_the_world_before_it_trains(

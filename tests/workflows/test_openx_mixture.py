@@ -114,7 +114,7 @@ def test_an_arm_is_annotated_under_the_units_of_the_training(here: Path) -> None
     perform("annotate", ["data=openx_mixture", "source=bridge", "sigma_min=0.3", "sigma_max=0"])
     entries = [
         f"{{path: data/openx_mixture/{name}.zarr, trust: {trust}}}"
-        for name, trust in (("pusht", "trusted"), ("bridge", "annotated"), ("lift", "rejected"))
+        for name, trust in (("pusht", "trusted"), ("bridge", "suboptimal"), ("lift", "rejected"))
     ]
     asked = ["experiment=openx_mixture", f"mixture=[{', '.join(entries)}]", *TINY]
     mixture = assemble.prepare(compose.compose("train", asked)).mixture

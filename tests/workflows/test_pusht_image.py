@@ -86,7 +86,7 @@ def test_it_trains_and_is_evaluated_before_pictures(root: Path) -> None:
     pytest.importorskip("gym_pusht")
     threads = torch.get_num_threads()
     perform("train", overrides(root))
-    run = root / "runs" / "as_is" / "seed-0"
+    run = root / "runs" / "ambient" / "seed-0"
     assert load_policy(run).spec.cameras == {"pixels": (96, 96, 3)}
     perform("evaluate", [f"run={run}", "episodes=2", "threads=1"])
     torch.set_num_threads(threads)

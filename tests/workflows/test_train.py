@@ -60,7 +60,7 @@ def test_an_unfinished_training_has_declared_nothing(
 def test_validation_without_anything_held_out_leaves_no_trace(
     shared_maze: list[str], tmp_path: Path
 ) -> None:
-    nothing = [o for o in VALIDATED if "held_out" not in o]
+    nothing = [o for o in VALIDATED if "val_ratio" not in o]
     with pytest.raises(SettingsError, match=r"no source holds episodes out"):
         perform("train", [*shared_maze, *nothing, f"root={tmp_path}"])
     assert not list(tmp_path.iterdir())
