@@ -132,7 +132,7 @@ def create_path(path: Path) -> Iterator[Path]:
         _refuse_existing(path)
         workshop.mkdir(parents=True, exist_ok=True)
         with lock_folder(workshop):
-            _refuse_existing(path)  # another process may have made it meanwhile
+            _refuse_existing(path)  # another process may have been faster
             _clear(workshop)
             try:
                 partial = workshop / path.name

@@ -266,8 +266,8 @@ def test_what_weights_rest_on_knows_no_names() -> None:
         (replace(BOTH, network=NetworkSettings(widths=[16])), "network"),
         (replace(BOTH, control_rate=5.0), "control_rate"),
     ):
-        (told,) = differences(BOTH.foundation(), changed.foundation())
-        assert told.startswith(name)
+        (difference,) = differences(BOTH.foundation(), changed.foundation())
+        assert difference.startswith(name)
     solver = replace(BOTH, solver=SolverSettings(steps=2))
     assert not differences(BOTH.foundation(), solver.foundation())
     assert alone("car").partial is False and BOTH.partial is True
@@ -295,8 +295,8 @@ def test_what_it_is_told_is_a_part_of_the_condition() -> None:
         seen[INSTRUCTION] = torch.tensor([1, 2])
         other = policy.encode(seen)
         assert not torch.equal(condition[0], other[0]) and torch.equal(condition[1], other[1])
-        told = policy.spec.to_json()
-        assert PolicySpec.from_json(json.loads(json.dumps(told))) == policy.spec
+        record = policy.spec.to_json()
+        assert PolicySpec.from_json(json.loads(json.dumps(record))) == policy.spec
         again = Policy(policy.spec)  # the rows come with the weights
         again.load_state_dict(policy.state_dict())
         assert torch.equal(again.eval().encode(seen), other)

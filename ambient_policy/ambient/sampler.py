@@ -47,7 +47,7 @@ class _Band:
         return cls(episode[order], key[order], mass)
 
     def admitted(self, x: Sigma) -> Integers:
-        """How many of the band are admitted at x: those whose key is strictly below it."""
+        """Count the band's episodes that are admitted at x: their key is strictly below it."""
         return _search(self.key, x, "left")
 
     def find(self, mass: Sigma, admitted: Integers) -> Integers:
@@ -113,7 +113,7 @@ class Sampler:
 
     @property
     def drawn(self) -> Integers:
-        """The episodes that some level of the law may draw, rising."""
+        """The numbers of the episodes that some level of the law may draw, rising."""
         usable = np.flatnonzero(self.window_weight * self.lengths > 0)
         lowest, highest = (
             self.admission.admits(usable, np.full(len(usable), sigma))
@@ -127,7 +127,7 @@ class Sampler:
         return self._above.mass[high] + self._below.mass[low]
 
     def draw_at(self, sigma: Sigma, generator: np.random.Generator) -> Draw:
-        """One admitted window for each given sigma (B,)."""
+        """Draw one admitted window for each sigma (B,)."""
         high, low = self._above.admitted(sigma), self._below.admitted(-sigma)
         split = self._above.mass[high]
         position = generator.random(len(sigma)) * (split + self._below.mass[low])
@@ -141,6 +141,6 @@ class Sampler:
         return Draw(self.starts[episode] + offset, sigma, self.admission.trust(episode, sigma))
 
     def draw(self, seed: int, step: int, count: int) -> Draw:
-        """The draws of one training step: a pure function of (seed, step, count)."""
+        """Draw for one training step: a pure function of (seed, step, count)."""
         stream = generator(seed, "draws", step)
         return self.draw_at(self.law.draw(stream, count), stream)

@@ -29,7 +29,7 @@ SIGMA_START = 2.0
 
 
 class Spacing(Enum):
-    """Where the levels lie; the table above."""
+    """The spacing of the levels; see the table above."""
 
     leading = "leading"
     trailing = "trailing"
@@ -73,7 +73,7 @@ _BY_SIGMA: dict[Spacing, Callable[[float, float, int], Sigma]] = {
 
 
 def solver_grid(spacing: Spacing, n: int, law: Law) -> Sigma:
-    """(n,) levels, falling, > 0.
+    """Return the levels (n,), falling, > 0.
 
     Raises:
         SettingsError: unless n >= 1; where a spacing by steps meets a law without levels, more

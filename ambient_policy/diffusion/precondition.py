@@ -1,4 +1,4 @@
-"""What the network is asked for, expressed as a preconditioning of one denoiser.
+"""The quantity that the network estimates, as a preconditioning of one denoiser.
 
 D(x_sigma; sigma) = c_skip x + c_out F(c_in x, c_noise)        Karras et al. 2022, eq. 7
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Prediction(Enum):
-    """What F estimates."""
+    """The quantity that F estimates."""
 
     x0 = "x0"
     eps = "eps"
@@ -47,7 +47,7 @@ class Coefficients(NamedTuple):
 
 
 def coefficients(prediction: Prediction, sigma: Tensor, sigma_data: float) -> Coefficients:
-    """The table above at sigma (B,); sigma_data, the deviation of the data, is for edm alone."""
+    """Return the table's row at sigma (B,); only edm uses sigma_data, the deviation of the data."""
     sigma = sigma[:, None, None]
     if prediction is Prediction.flow:
         c_in = 1 / (1 + sigma)

@@ -1,4 +1,4 @@
-"""From noise to a chunk, in sigma: every solver is a table of numbers, made before the loop.
+"""Solvers: from noise to a chunk in sigma. A solver is a table of numbers, ready before the loop.
 
 With D the denoiser's answer at a call and D' at the call before, every call is one line,
 
@@ -91,7 +91,7 @@ _STEPS: dict[Solver, Callable[[float, float, float], list[Call]]] = {
 
 
 def solver_calls(solver: Solver, grid: Sigma) -> list[Call]:
-    """The whole way down a grid of levels (n,), falling, > 0; n calls, of heun 2n - 1."""
+    """List the calls down a grid of levels (n,), falling, > 0: n calls, for heun 2n - 1."""
     step, before = _STEPS[solver], math.inf  # ln(inf) = inf: g = 0 in the first step
     calls = []
     for sigma, s in pairwise([*grid.tolist(), 0.0]):
@@ -101,7 +101,7 @@ def solver_calls(solver: Solver, grid: Sigma) -> list[Call]:
 
 
 def noises_needed(solver: Solver, steps: int) -> int:
-    """Standard normal chunks ``solve`` takes: the start, and one per DDPM step but the last."""
+    """Count the noise chunks of ``solve``: the start, and one per DDPM step but the last."""
     return steps if solver is Solver.ddpm else 1
 
 

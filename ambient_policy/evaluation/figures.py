@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ambient_policy.evaluation.comparison import Table
 from ambient_policy.evaluation.page import ArmResult, Denoising, Draws, Page
 
-# Okabe and Ito's colour-blind-safe set and two of Tol's; black is kept for failures.
+# Okabe and Ito's colour-blind-safe set and two of Tol's; black stands for failures.
 ARMS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999933", "#882255")
 FAILURE = "#000000"
 SOURCES = (

@@ -34,7 +34,7 @@ class EpisodeRecord:
         squared_acceleration: mean [(m/s^2)^2].
         inference_seconds: this episode's share of all planning calls [s]; the shares of all
             episodes add up to the time spent planning.
-        chunks: plans made.
+        chunks: number of plans.
         total_reward, best_reward: sum and largest of the rewards.
         final, best: the world's own numbers (e.g. coverage) at the end, and their largest value.
     """

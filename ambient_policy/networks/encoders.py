@@ -1,7 +1,7 @@
-"""From what was observed to the condition that enters every block of the denoiser.
+"""Encoders: from observations to the condition that enters every block of the denoiser.
 
 Each part of an observation (the state, each camera) has an encoder with weights of its own; the
-condition is their answers side by side.
+condition is the outputs of all encoders side by side.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,14 @@ from ambient_policy.networks.images import ResNet, SpatialSoftmax, check_image, 
 
 
 class Perceptron(nn.Module):
-    """History of feature vectors, flattened, through layers of given widths.
+    """Flatten a history of feature vectors and pass it through fully connected layers.
 
-    Without layers the history itself is the answer, as in diffusion_policy; a few help where the
-    plan is an intricate function of the position, as in a maze.
+    Without layers the history itself is the output, as in diffusion_policy. A few layers help if
+    the plan is an intricate function of the position, as in a maze.
 
     Args:
-        inputs: To F.
-        layers: units of each; the last is the width of the answer.
+        inputs: To F, length of the flat history.
+        layers: units of each layer; the last number is the width of the output.
     """
 
     def __init__(self, inputs: int, layers: Sequence[int] = ()) -> None:
@@ -40,15 +40,15 @@ class Perceptron(nn.Module):
 
 
 class ImageEncoder(nn.Module):
-    """Frames of one camera: crop, ResNet, spatial softmax, then a perceptron over the history.
+    """Encode the frames of a camera: crop, ResNet, spatial softmax, perceptron over the history.
 
     Args:
         shape: (H,W,C) of a frame [px].
         obs: To.
-        size: (height, width) of the crop; none is the whole frame.
-        channels: of the ResNet's stages.
-        keypoints: K.
-        layers: of the perceptron; none = the 2 To K coordinates are the answer.
+        size: (height, width) of the crop; an empty size takes the whole frame.
+        channels: channels of the ResNet's stages.
+        keypoints: K, number of keypoints.
+        layers: units of the perceptron's layers; without any the 2 To K coordinates are the output.
 
     Raises:
         SettingsError: for a crop that does not fit the frame, or sizes that make no ResNet.
@@ -81,10 +81,10 @@ class ImageEncoder(nn.Module):
 
 
 class ObservationEncoder(nn.Module):
-    """All parts of an observation, each through its own encoder, in their order.
+    """Encode all parts of an observation, each with its own encoder, in their order.
 
     Args:
-        encoders: by the name of the part.
+        encoders: the encoder of each part, by its name.
     """
 
     def __init__(self, encoders: Mapping[str, Perceptron | ImageEncoder]) -> None:

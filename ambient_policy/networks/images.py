@@ -23,7 +23,7 @@ def check_image(
     Args:
         shape: (H,W,C) of a frame [px].
         size: (height, width) of the crop [px].
-        channels: of the trunk's stages.
+        channels: channels of the trunk's stages.
 
     Raises:
         SettingsError: naming the setting and what fits.
@@ -44,7 +44,7 @@ def check_image(
 
 
 def crop(frames: Tensor, size: tuple[int, int], where: Tensor | None = None) -> Tensor:
-    """A window of every frame; all frames of one history are cropped alike.
+    """Crop every frame; all frames of one history have the same crop.
 
     Args:
         frames: (B,To,H,W,C).
@@ -96,8 +96,8 @@ class ResNet(nn.Module):
 
     Args:
         inputs: C of an image.
-        channels: of each stage of two blocks; every stage but the first halves the image, after
-            the stem has halved it twice. Multiples of 16.
+        channels: channels of each stage of two blocks, multiples of 16. The stem halves the image
+            twice, and every stage but the first halves it again.
 
     Raises:
         SettingsError: for other channels.
@@ -127,11 +127,11 @@ class ResNet(nn.Module):
 
 
 class SpatialSoftmax(nn.Module):
-    """Where K learned features are in the picture (Finn et al. 2016, Deep Spatial Autoencoders).
+    """Find the places of K learned features (Finn et al. 2016, Deep Spatial Autoencoders).
 
     Args:
         inputs: channels of the feature maps.
-        keypoints: K.
+        keypoints: K, number of features.
     """
 
     def __init__(self, inputs: int, keypoints: int) -> None:

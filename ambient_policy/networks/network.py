@@ -1,4 +1,4 @@
-"""The signature of every denoising network: whatever has it can stand in a policy."""
+"""The signature of a denoising network: a policy takes any network with this signature."""
 
 from typing import Protocol
 

@@ -1,7 +1,7 @@
 """Worlds: MuJoCo tasks behind Gymnasium. Importing this package registers them.
 
-On a Linux machine without a display, MuJoCo is told to draw through EGL unless ``MUJOCO_GL`` says
-otherwise. MuJoCo reads that variable when it is first imported: import this package before it.
+On a Linux machine without a display this makes MuJoCo draw through EGL, unless ``MUJOCO_GL`` says
+otherwise. MuJoCo reads that variable at its first import: import this package before MuJoCo.
 """
 
 import os

@@ -4,7 +4,7 @@ A task is a model and four hooks: ``reset_world`` places things, ``observe``, ``
 ``failure`` read them. The last three see W worlds at once, as plain arrays, so that one world
 stepped here and many stepped by ``batched.BatchedTask`` are judged by the same code.
 
-Order in a control step: physics (dt / time step of the model, sensors kept after each), then
+Order in a control step: physics (dt / time step of the model, sensor readings after each), then
 divergence, failure, success, time limit. Every control step starts from a zero solver warm start:
 a world is then a function of its state alone, whoever steps it.
 

@@ -70,7 +70,7 @@ def test_the_published_table() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "sigma"),
+    ("level", "sigma"),
     [
         (0.27, 0.27),
         (0, 0.0),
@@ -83,8 +83,8 @@ def test_the_published_table() -> None:
         ({"step": 3}, LEVELS[3]),
     ],
 )
-def test_a_threshold_in_any_coordinate_is_a_sigma(given: Any, sigma: float) -> None:
-    assert resolve_sigma("tuned.sigma_min", given, LEVELS) == pytest.approx(sigma, rel=1e-12)
+def test_a_threshold_in_any_coordinate_is_a_sigma(level: Any, sigma: float) -> None:
+    assert resolve_sigma("tuned.sigma_min", level, LEVELS) == pytest.approx(sigma, rel=1e-12)
 
 
 def test_a_threshold_at_a_step_excludes_that_step_exactly() -> None:
@@ -92,7 +92,7 @@ def test_a_threshold_at_a_step_excludes_that_step_exactly() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("level", "words"),
     [
         (-1, r"tuned.sigma_min = -1: sigma is a number from 0 to inf"),
         (float("nan"), r"tuned.sigma_min = nan: sigma is a number from 0 to inf"),
@@ -106,6 +106,6 @@ def test_a_threshold_at_a_step_excludes_that_step_exactly() -> None:
         ({}, r"tuned.sigma_min = {}: give sigma"),
     ],
 )
-def test_a_threshold_that_is_none_is_refused(given: Any, words: str) -> None:
+def test_a_threshold_that_is_none_is_refused(level: Any, words: str) -> None:
     with pytest.raises(SettingsError, match=words):
-        resolve_sigma("tuned.sigma_min", given, LEVELS)
+        resolve_sigma("tuned.sigma_min", level, LEVELS)

@@ -41,10 +41,10 @@ def test_walls_are_boxes_around_the_arena_and_the_same_in_the_world(layout: str)
 def test_a_point_is_free_outside_all_grown_walls_and_inside_a_rectangle(layout: str) -> None:
     free = free_space(layout, GROW)
     points = random_points()
-    found = np.array([free.region_at(x, y) >= 0 for x, y in points.tolist()])
+    free_points = np.array([free.region_at(x, y) >= 0 for x, y in points.tolist()])
     grown = layout_walls(layout) + GROW * np.array([-1, -1, 1, 1])
-    assert np.array_equal(found, ~inside(grown, points) & inside(_arena(), points))
-    assert np.array_equal(found, inside(np.array(free.rectangles()), points))
+    assert np.array_equal(free_points, ~inside(grown, points) & inside(_arena(), points))
+    assert np.array_equal(free_points, inside(np.array(free.rectangles()), points))
 
 
 def _arena() -> NDArray[np.float64]:

@@ -67,14 +67,14 @@ def test_json_lines_round_trip_without_nan(tmp_path: Path) -> None:
 
 
 def test_motions_round_trip(tmp_path: Path) -> None:
-    given = [trajectory(7, 9), trajectory(11, 3, states=False)]
-    write_motions(tmp_path / "motions.npz", given, path_dims=(0, 1))
+    episodes = [trajectory(7, 9), trajectory(11, 3, states=False)]
+    write_motions(tmp_path / "motions.npz", episodes, path_dims=(0, 1))
     motions = read_motions(tmp_path / "motions.npz")
     assert list(motions) == [7, 11] and motions[11].states is None
-    np.testing.assert_array_equal(motions[7].path, given[0].observations[:, :2])
-    np.testing.assert_array_equal(motions[7].states, given[0].states)
-    np.testing.assert_array_equal(motions[7].actions, given[0].actions)
-    np.testing.assert_array_equal(motions[7].observations, given[0].observations)
+    np.testing.assert_array_equal(motions[7].path, episodes[0].observations[:, :2])
+    np.testing.assert_array_equal(motions[7].states, episodes[0].states)
+    np.testing.assert_array_equal(motions[7].actions, episodes[0].actions)
+    np.testing.assert_array_equal(motions[7].observations, episodes[0].observations)
 
 
 def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path: Path) -> None:

@@ -39,8 +39,10 @@ class Small(nn.Module):
         self.mix = nn.Linear(2 + 1 + condition, 2)
 
     def forward(self, x: Tensor, c_noise: Tensor, condition: Tensor) -> Tensor:
-        told = torch.cat([c_noise[:, None], condition], dim=1)[:, None].expand(-1, x.shape[1], -1)
-        mixed: Tensor = self.mix(torch.cat([x, told], dim=2))
+        context = torch.cat([c_noise[:, None], condition], dim=1)[:, None].expand(
+            -1, x.shape[1], -1
+        )
+        mixed: Tensor = self.mix(torch.cat([x, context], dim=2))
         return mixed.tanh()
 
 

@@ -47,7 +47,7 @@ def free_port() -> int:
 
 
 def train_in_two(root: Path, until: int | None = None, union: bool = False) -> list[Rows]:
-    """The rows that each of two processes told."""
+    """Return the rows of each of two processes."""
     context, port = multiprocessing.get_context("forkserver"), free_port()
     context.set_forkserver_preload(["tests.training.toy"])
     processes = [

@@ -72,7 +72,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(tmp_path:
     with pytest.raises(DivergenceError, match=text):
         for row in train(state, poisoned, make_settings(), tmp_path):
             rows.append(row["step"])
-    assert rows == [3, 6]  # nothing is told of the steps from 7 on
+    assert rows == [3, 6]  # there is no row from step 7 on
     assert steps_saved(tmp_path) == [6]
     weights = load_policy(tmp_path / "step-0000006").state_dict().values()
     assert all(torch.isfinite(w).all() for w in weights)

@@ -56,12 +56,12 @@ def test_bands_split_the_levels() -> None:
 
 def test_the_loss_is_the_mean_of_its_bands() -> None:
     policy, batch = make_policy(make_settings()).eval(), held_out()
-    told = validate(policy, batch, LossSettings(), choices())
+    row = validate(policy, batch, LossSettings(), choices())
     sizes = [rows.stop - rows.start for _, _, rows in bands(batch.sigma.numpy(), BANDS)]
-    parts = [told[f"validation/loss_{name}"] for name in ("0_0.1", "0.1_1", "1_inf")]
+    parts = [row[f"validation/loss_{name}"] for name in ("0_0.1", "0.1_1", "1_inf")]
     assert min(sizes) > 0
-    assert told["validation/loss"] == pytest.approx(np.average(parts, weights=sizes))
-    assert told == validate(policy, batch, LossSettings(), choices())  # no chance in it
+    assert row["validation/loss"] == pytest.approx(np.average(parts, weights=sizes))
+    assert row == validate(policy, batch, LossSettings(), choices())  # no chance in it
 
 
 def test_action_error_is_in_the_actions_unit_over_what_is_executed(

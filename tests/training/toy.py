@@ -90,9 +90,9 @@ def union_batch_at(step: int, rows: slice = slice(None)) -> Batch:
     rail = number % 2 == 1
     for values in (whole.observations["state"], whole.actions, whole.kept_noise):
         values[rail, ..., 1] = 0.0
-    told = {EMBODIMENT: rail.long(), INSTRUCTION: number // 2 % 3}
+    labels = {EMBODIMENT: rail.long(), INSTRUCTION: number // 2 % 3}
     trusted = torch.where(rail, 0.5 * whole.sigma, 0.0)
-    whole = replace(whole, observations={**whole.observations, **told}, sigma_trust=trusted)
+    whole = replace(whole, observations={**whole.observations, **labels}, sigma_trust=trusted)
     return whole.rows(rows)
 
 

@@ -126,10 +126,10 @@ def measure_conversion(gigabytes: float, folder: Path, repeats: int) -> Iterator
     make_replay(source, int(gigabytes * 1e9))
 
     def convert_by(workers: int) -> float:
-        asked = [*CONVERSION, "camera_size=[48,48]", f"jobs.workers={workers}"]
-        _, took = watch("convert", [*asked, f"path={source}", f"out={store}"], folder)
+        overrides = [*CONVERSION, "camera_size=[48,48]", f"jobs.workers={workers}"]
+        _, duration = watch("convert", [*overrides, f"path={source}", f"out={store}"], folder)
         shutil.rmtree(store)
-        return took
+        return duration
 
     pairs = [(convert_by(1), convert_by(2)) for _ in range(repeats)]
     yield Measurement(f"converting {gigabytes:g} GB, 1 worker", "s", [one for one, _ in pairs])

@@ -94,7 +94,7 @@ def _overlaps(boxes: list[Rectangle]) -> list[tuple[int, int]]:
 
 @cache
 def _options() -> Any:
-    """Convex relaxation and rounding under a fixed seed, every program given to Clarabel."""
+    """Convex relaxation and rounding under a fixed seed, Clarabel for every program."""
     options = _drake("geometry.optimization").GraphOfConvexSetsOptions()
     options.convex_relaxation = True
     options.preprocessing = True
