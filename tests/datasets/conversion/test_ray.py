@@ -3,8 +3,8 @@
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,14 @@ from ambient_policy.errors import DataError, SettingsError
 from ambient_policy.jobs import JobSettings, Where, open_jobs
 from tests.datasets.conversion.test_shards import content, left_behind, run, write_source
 
-ray = pytest.importorskip("ray")
-
+pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra [ray]")
 RAY = JobSettings(Where.ray, workers=2)
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     """Two nodes with one worker each."""
+    import ray
     from ray import cluster_utils
 
     library: Any = cluster_utils  # it is not typed
@@ -43,10 +43,12 @@ def cluster() -> Iterator[None]:
     made.shutdown()
 
 
-def where(number: int) -> tuple[int, str]:
-    """Of a call its number and the node it ran on."""
-    time.sleep(0.2)
-    return number, ray.get_runtime_context().get_node_id()
+def meet(pipe: Path, mode: str) -> str:
+    """Wait at a pipe for the call that opens its other end; the node this one runs on."""
+    import ray
+
+    pipe.open(mode).close()
+    return str(ray.get_runtime_context().get_node_id())
 
 
 def refuse(number: int) -> None:
@@ -61,23 +63,27 @@ def die_once(mark: Path) -> str:
     return "lived"
 
 
-def test_both_machines_work(cluster: None) -> None:
+@pytest.mark.slow
+def test_both_machines_work(cluster: None, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
     with open_jobs(RAY) as jobs:
-        answers = dict(jobs.each(where, [(n,) for n in range(6)]))
-    assert [answers[k][0] for k in range(6)] == list(range(6))
-    assert len({node for _, node in answers.values()}) == 2
+        nodes = dict(jobs.each(meet, [(tmp_path / "pipe", "w"), (tmp_path / "pipe", "r")]))
+    assert sorted(nodes) == [0, 1] and len(set(nodes.values())) == 2
 
 
+@pytest.mark.slow
 def test_a_refusal_arrives_as_it_is(cluster: None) -> None:
     with pytest.raises(DataError, match="^file 3: no such place$"), open_jobs(RAY) as jobs:
         list(jobs.each(refuse, [(3,)]))
 
 
+@pytest.mark.slow
 def test_a_call_whose_worker_is_killed_is_made_again(cluster: None, tmp_path: Path) -> None:
     with open_jobs(RAY) as jobs:
         assert list(jobs.each(die_once, [(tmp_path / "mark",)])) == [(0, "lived")]
 
 
+@pytest.mark.slow
 def test_a_conversion_is_the_one_of_a_single_process(cluster: None, tmp_path: Path) -> None:
     source = write_source(tmp_path / "source")
     out = run(source, "many", jobs=RAY)
@@ -85,6 +91,7 @@ def test_a_conversion_is_the_one_of_a_single_process(cluster: None, tmp_path: Pa
     assert left_behind(out) == []
 
 
+@pytest.mark.slow
 def test_stores_are_annotated(cluster: None, make_store: Any) -> None:
     stores = [make_store(name) for name in ("a", "b", "c")]
     tasks = [
@@ -105,7 +112,10 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
         pass
 
 
+@pytest.mark.slow
 def test_a_cluster_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     text = r"RAY_ADDRESS='127.0.0.1:1': the cluster cannot be reached \(.*refused\)"

@@ -1,12 +1,7 @@
 """Conversion in parts: the store of one process, whatever the workers, faults and kills."""
 
 import os
-import random
 import shutil
-import signal
-import subprocess
-import sys
-import time
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,10 +15,10 @@ import zarr
 
 from ambient_datasets.conversion import shards, transfer
 from ambient_datasets.conversion.convert import convert
-from ambient_datasets.conversion.parts import parts_folder
+from ambient_datasets.conversion.parts import Part, parts_folder
 from ambient_datasets.conversion.recipe import Recipe
 from ambient_datasets.conversion.settings import ConvertSettings
-from ambient_datasets.conversion.shards import Origin, fill_in_parts
+from ambient_datasets.conversion.shards import Origin, fill, fill_in_parts
 from ambient_datasets.conversion.transfer import join
 from ambient_datasets.store import (
     Appender,
@@ -39,8 +34,9 @@ from ambient_policy.files import lock_folder
 from ambient_policy.jobs import JobSettings
 from tests.datasets.test_store import crash_at_any_step, crash_everywhere
 from tests.datasets.tfrecords import episode, write_rlds
+from tests.kills import Moment, die_at, kill
+from tests.samples import few
 
-ROOT = Path(__file__).parents[3]
 SCANDIR = os.scandir
 # with chunks of 16 frames: within one, over several, to the end of one
 LENGTHS = [3, 40, 1, 12, 16, 7, 35, 2, 20, 9]
@@ -111,7 +107,7 @@ def left_behind(out: Path) -> list[str]:
     return [path.name for path in out.parent.iterdir() if path.name not in known]
 
 
-@pytest.mark.parametrize("workers", [2, 3])
+@pytest.mark.parametrize("workers", few([2, 3], 1))
 def test_any_number_of_workers_writes_the_same_store(source: Path, workers: int) -> None:
     out = run(source, "many", workers=workers)
     assert content(out) == content(run(source, "one"))
@@ -197,6 +193,7 @@ def again_from(out: Path, copies: Path) -> Callable[[], None]:
     return lay_back
 
 
+@pytest.mark.slow
 def test_stops_of_many_and_of_one_in_turns_lose_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,6 +231,7 @@ def in_order(folder: Any) -> Iterator[list[os.DirEntry[str]]]:
         yield sorted(entries, key=lambda entry: entry.name)
 
 
+@pytest.mark.slow
 def test_a_stop_within_the_removal_of_a_part_leaves_no_half(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -285,6 +283,7 @@ def make_pair(folder: Path, rows: int, width: int, side: int) -> tuple[Path, Pat
     return folder / "store", folder / "part"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rows", "width", "side"), [(200_000, 16, 0), (128, 1, 256)])
 def test_the_memory_of_a_join_does_not_grow_with_the_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, width: int, side: int
@@ -433,58 +432,34 @@ def test_two_conversions_do_not_fill_one_store(source: Path) -> None:
         run(source, "parts", workers=2)
 
 
-KILLED = """
-import sys
-from pathlib import Path
-from tests.datasets.conversion.test_shards import run
-if __name__ == "__main__":
-    run(Path(sys.argv[1]), "killed", workers=2)
-"""
+def convert_by_two(source: Path) -> Path:
+    return run(source, "killed", workers=2)
 
 
-def children(pid: int) -> list[int]:
-    """The processes that a process has started."""
-    path = Path(f"/proc/{pid}/task/{pid}/children")
-    return [int(child) for child in path.read_text().split()] if path.exists() else []
+def fill_and_die(origin: Origin, part: Part) -> None:
+    """In a worker: it is killed when it has begun to fill a part."""
+    die_at(Moment(part.folder, 40))
+    fill(origin, part)
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
-def is_alive(pid: int) -> bool:
-    path = Path(f"/proc/{pid}/stat")
-    return path.exists() and path.read_text().rsplit(")", 1)[1].split()[0] != "Z"
-
-
-def test_kills_at_random_moments_lose_nothing(
+@pytest.mark.slow
+def test_kills_of_parents_and_workers_lose_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source, rng = write_source(tmp_path / "source", LENGTHS * 2), random.Random(0)
-    script, out = tmp_path / "killed.py", tmp_path / "killed.zarr"
-    script.write_text(KILLED)
-    places = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    monkeypatch.setenv("PYTHONPATH", places)
-    for parent in (True, False, True):
-        start_and_kill(script, source, out, parent, rng.uniform(0, 0.3))
+    source, out = write_source(tmp_path / "source", LENGTHS * 2), tmp_path / "killed.zarr"
+
+    def check() -> None:
         found = open_store(out)
         assert found.episode_lengths.tolist() == (LENGTHS * 2)[: len(found)]
-    script.unlink()
-    assert content(run(source, "killed", workers=2)) == content(run(source, "one"))
+
+    for moment in (Moment(parts_folder(out), 60), Moment(out, 100)):  # parts are laid, are joined
+        kill(convert_by_two, source, at=moment)
+        check()
+    with monkeypatch.context() as patch, pytest.raises(SettingsError, match="a worker was killed"):
+        patch.setattr(shards, "fill", fill_and_die)
+        convert_by_two(source)
+    check()
+    kill(convert_by_two, source, at=Moment(out, 100))
+    check()
+    assert content(convert_by_two(source)) == content(run(source, "one"))
     assert left_behind(out) == []
-
-
-def start_and_kill(script: Path, source: Path, out: Path, parent: bool, seconds: float) -> None:
-    """Convert, and so long after the workers have begun kill the parent, or else a worker."""
-    child = subprocess.Popen([sys.executable, script, source], cwd=ROOT, stderr=subprocess.DEVNULL)
-    begun = parts_folder(out) / "lengths.json"
-    wait_until(lambda: begun.exists() or child.poll() is not None)
-    time.sleep(seconds)
-    workers = [pid for pid in children(child.pid) if is_alive(pid)]
-    for pid in [child.pid] if parent else workers[-1:]:
-        os.kill(pid, signal.SIGKILL)
-    child.wait()
-    wait_until(lambda: not any(map(is_alive, workers)))
