@@ -86,11 +86,11 @@ class Unpacked:
                 offset = header + int(rows[start]) * size
                 _fill(source.fileno(), flat[start * size : stop * size], offset)
 
-    def _check_size(self, found: int) -> None:
+    def _check_size(self, size: int) -> None:
         expected = len(self._header) + int(np.prod(self.shape)) * self.dtype.itemsize
-        if found != expected:
+        if size != expected:
             raise DataError(
-                f"{self.file}: {found} bytes, but {', '.join(self.keys)} of {self.path} unpacked "
+                f"{self.file}: {size} bytes, but {', '.join(self.keys)} of {self.path} unpacked "
                 f"were {expected}: somebody has changed this file. Delete it, and it is made anew."
             )
 
@@ -98,9 +98,9 @@ class Unpacked:
     def _header(self) -> bytes:
         descr = np.lib.format.dtype_to_descr(self.dtype)
         header = {"descr": descr, "fortran_order": False, "shape": self.shape}
-        written = io.BytesIO()
-        np.lib.format.write_array_header_1_0(written, header)
-        return written.getvalue()
+        stream = io.BytesIO()
+        np.lib.format.write_array_header_1_0(stream, header)
+        return stream.getvalue()
 
     def _unpack(self, file: Path) -> None:
         """As a stream of bytes: a full disk under a memory map is no error but a SIGBUS."""
@@ -138,10 +138,10 @@ def _fill(source: int, target: NDArray[np.uint8], offset: int) -> None:
     """
     done = 0
     while done < len(target):
-        got = os.preadv(source, [target[done:].data], offset + done)
-        if got == 0:
+        count = os.preadv(source, [target[done:].data], offset + done)
+        if count == 0:
             raise OSError(f"the file ends at byte {offset + done}, before what was to be read")
-        done += got
+        done += count
 
 
 def _digest(unpacked: Unpacked) -> str:

@@ -183,8 +183,8 @@ def describe(
 def _label(path: Path) -> str:
     """The name of a file or folder without its suffix; tfds's folders are named by a version."""
     place = path.absolute()
-    named = place.parent if re.fullmatch(r"[0-9]+(\.[0-9]+)+", place.name) else place
-    return re.sub(r"\.(zarr|zip|hdf5|h5)$|\.zarr\.zip$", "", named.name)
+    folder = place.parent if re.fullmatch(r"[0-9]+(\.[0-9]+)+", place.name) else place
+    return re.sub(r"\.(zarr|zip|hdf5|h5)$|\.zarr\.zip$", "", folder.name)
 
 
 def _rate(path: Path, requested: float | None, stored: float | None) -> float:

@@ -97,10 +97,10 @@ class Statistics:
 
     def take(self, columns: Sequence[int]) -> "Statistics":
         """Of some of the columns, in the order given."""
-        taken = list(columns)
-        totals, squares = (tuple(of[i] for i in taken) for of in (self.totals, self.squares))
-        sketch = self.sketch.take(taken) if self.sketch else None
-        return Statistics(self.count, totals, squares, self.low[taken], self.high[taken], sketch)
+        places = list(columns)
+        totals, squares = (tuple(of[i] for i in places) for of in (self.totals, self.squares))
+        sketch = self.sketch.take(places) if self.sketch else None
+        return Statistics(self.count, totals, squares, self.low[places], self.high[places], sketch)
 
     @property
     def mean(self) -> Vector:
@@ -178,8 +178,8 @@ def _write(file: Path, counted: Statistics) -> None:
 
 def _read(file: Path) -> Statistics:
     try:
-        with np.load(file, allow_pickle=False) as found:
-            values: dict[str, Any] = dict(found)
+        with np.load(file, allow_pickle=False) as arrays:
+            values: dict[str, Any] = dict(arrays)
         parts = [values.pop(name) for name in ("keys", "counts") if name in values]
         totals, squares = (tuple(map(Fraction, values.pop(name).tolist())) for name in SUMS)
         count, sketch = int(values.pop("count")), Sketch(*parts) if parts else None

@@ -15,8 +15,8 @@ import pytest
 import zarr
 
 from ambient_datasets.demonstrations import Demonstrations, Request
-from ambient_datasets.formats import apart, parquet, pictures
 from ambient_datasets.formats.lerobot import LeRobot, open_lerobot
+from ambient_datasets.guards import apart, parquet, pictures
 from ambient_policy.errors import DataError
 from tests.datasets.lerobots import SHAPE, TASKS, png, write_film, write_lerobot
 

@@ -16,8 +16,9 @@ import pytest
 from ambient_datasets.conversion.convert import convert
 from ambient_datasets.conversion.settings import ConvertSettings
 from ambient_datasets.demonstrations import Request
-from ambient_datasets.formats import hdf5, open_demonstrations
+from ambient_datasets.formats import open_demonstrations
 from ambient_datasets.formats.robomimic import open_robomimic
+from ambient_datasets.guards import hdf5
 from ambient_datasets.guards.apart import Arrays, read_apart
 from ambient_datasets.store import open_store
 from ambient_policy.errors import DataError

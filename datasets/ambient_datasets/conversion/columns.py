@@ -102,12 +102,12 @@ def map_columns(
     ahead = max(column.ahead for column in (Column(""), *actions))
 
     def change(episode: Episode) -> Episode:
-        kept = cut(episode, ahead)
-        seen = kept.observations.astype(np.float64)
+        usable = cut(episode, ahead)
+        state = usable.observations.astype(np.float64)
         return replace(
-            kept,
-            observations=_mapped("observation", seen, seen, observed),
-            actions=_mapped("action", episode.actions.astype(np.float64), seen, acted),
+            usable,
+            observations=_mapped("observation", state, state, observed),
+            actions=_mapped("action", episode.actions.astype(np.float64), state, acted),
         )
 
     attributes = _rename(_rename(source.attributes, "observation", observed), "action", acted)
@@ -124,7 +124,7 @@ def _check_now(path: Path, observations: Sequence[Column]) -> None:
 
 
 @dataclass(frozen=True)
-class _Located:
+class _Entry:
     """A column, named and with its unit, and where the columns it is made of lie."""
 
     name: str
@@ -134,41 +134,41 @@ class _Located:
     plus: int | None
     minus: int | None
 
-    def value(self, raw: Table, seen: Table) -> Table:
+    def value(self, raw: Table, state: Table) -> Table:
         """(T,) of the source's columns (T + k,C) of its kind and its observations (T,O)."""
         column, values = self.column, raw[:, self.of]
-        later = slice(column.ahead, column.ahead + len(seen))
+        later = slice(column.ahead, column.ahead + len(state))
         if column.gripper is not None:
             return openness(values, column.gripper)[later]
         values = column.scale * values[later] + column.offset
         if self.plus is not None:
-            values = values + seen[:, self.plus]
+            values = values + state[:, self.plus]
         if self.minus is not None:
-            values = values - seen[:, self.minus]
+            values = values - state[:, self.minus]
         return wrapped(values) if column.wrap else values
 
 
 def _locate(
     path: Path, attributes: Attributes, kind: str, columns: Sequence[Column]
-) -> list[_Located]:
+) -> list[_Entry]:
     names, units = (getattr(attributes, f"{kind}_{part}") for part in ("names", "units"))
-    seen = attributes.observation_names
-    located = []
+    state = attributes.observation_names
+    entries = []
     for j, column in enumerate(columns or [Column(of=name) for name in names]):
         place = f"{path}: {kind}_columns[{j}]"
         of = _find(f"{place}: of", column.of, names)
-        found = _Located(
+        entry = _Entry(
             column.name if column.name is not None else names[of],
             column.unit if column.unit is not None else units[of],
             column,
             of,
-            None if column.plus is None else _find(f"{place}: plus", column.plus, seen),
-            None if column.minus is None else _find(f"{place}: minus", column.minus, seen),
+            None if column.plus is None else _find(f"{place}: plus", column.plus, state),
+            None if column.minus is None else _find(f"{place}: minus", column.minus, state),
         )
-        for other in (found.plus, found.minus):
-            _check_unit(place, found, attributes, other)
-        located.append(found)
-    return located
+        for other in (entry.plus, entry.minus):
+            _check_unit(place, entry, attributes, other)
+        entries.append(entry)
+    return entries
 
 
 def _find(place: str, name: str, names: Sequence[str]) -> int:
@@ -177,32 +177,32 @@ def _find(place: str, name: str, names: Sequence[str]) -> int:
     return list(names).index(name)
 
 
-def _check_unit(place: str, found: _Located, attributes: Attributes, other: int | None) -> None:
+def _check_unit(place: str, entry: _Entry, attributes: Attributes, other: int | None) -> None:
     """Refuse metres plus millimetres, where both say what they are."""
     if other is None:
         return
     unit = attributes.observation_units[other]
-    if UNKNOWN not in (unit, found.unit) and unit != found.unit:
+    if UNKNOWN not in (unit, entry.unit) and unit != entry.unit:
         raise SettingsError(
-            f"{place}: '{found.name}' is in {found.unit}, but the source's "
+            f"{place}: '{entry.name}' is in {entry.unit}, but the source's "
             f"'{attributes.observation_names[other]}' that is added or subtracted is in {unit}. "
             "Bring the column to that unit by scale."
         )
 
 
-def _rename(attributes: Attributes, kind: str, located: Sequence[_Located]) -> Attributes:
-    names, units = tuple(c.name for c in located), tuple(c.unit for c in located)
+def _rename(attributes: Attributes, kind: str, entries: Sequence[_Entry]) -> Attributes:
+    names, units = tuple(c.name for c in entries), tuple(c.unit for c in entries)
     if kind == "observation":
         return replace(attributes, observation_names=names, observation_units=units)
     return replace(attributes, action_names=names, action_units=units)
 
 
-def _mapped(kind: str, raw: Table, seen: Table, located: Sequence[_Located]) -> NDArray[np.float32]:
+def _mapped(kind: str, raw: Table, state: Table, entries: Sequence[_Entry]) -> NDArray[np.float32]:
     """(T + k,C) of the source as (T,n) of the store."""
-    out = np.empty((len(seen), len(located)), np.float32)
-    for j, column in enumerate(located):
+    out = np.empty((len(state), len(entries)), np.float32)
+    for j, column in enumerate(entries):
         with np.errstate(over="ignore"):
-            value = column.value(raw, seen)
+            value = column.value(raw, state)
             out[:, j] = narrow(value) if column.column.wrap else value
         bad = ~np.isfinite(out[:, j])
         if bad.any():
@@ -219,10 +219,10 @@ def unused(
     """The columns of the source that no column of the store is made of, by name."""
     every = (*observations, *actions)
     beside = {name for column in every for name in (column.plus, column.minus) if name is not None}
-    seen = {column.of for column in observations or map(Column, attributes.observation_names)}
+    state = {column.of for column in observations or map(Column, attributes.observation_names)}
     acted = {column.of for column in actions or map(Column, attributes.action_names)}
     return (
-        *(name for name in attributes.observation_names if name not in seen | beside),
+        *(name for name in attributes.observation_names if name not in state | beside),
         *(name for name in attributes.action_names if name not in acted),
     )
 

@@ -27,12 +27,12 @@ class Gripper:
     relative: bool = False
 
     def __post_init__(self) -> None:
-        given = f"gripper: {{open: {self.open}, closed: {self.closed}, relative: {self.relative}}}"
+        words = f"gripper: {{open: {self.open}, closed: {self.closed}, relative: {self.relative}}}"
         if not math.isfinite(self.open - self.closed) or self.open == self.closed:
-            raise SettingsError(f"{given}: give two different numbers.")
+            raise SettingsError(f"{words}: give two different numbers.")
         if self.relative and self.open * self.closed >= 0:
             raise SettingsError(
-                f"{given}: relative commands need open and closed of opposite signs, for 0 between "
+                f"{words}: relative commands need open and closed of opposite signs, for 0 between "
                 "them leaves the gripper as it is. Give such numbers, or relative: false."
             )
 

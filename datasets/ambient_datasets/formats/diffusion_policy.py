@@ -118,10 +118,10 @@ def _widths(group: zarr.Group, path: Path, keys: Sequence[str]) -> list[int]:
 
 
 def _columns(
-    path: Path, keys: Sequence[str], widths: list[int], taken: Sequence[int] | None, names: int
+    path: Path, keys: Sequence[str], widths: list[int], requested: Sequence[int] | None, names: int
 ) -> list[int]:
     """The columns taken, checked against what the file has and how many names there are."""
-    columns = list(range(sum(widths))) if taken is None else list(taken)
+    columns = list(range(sum(widths))) if requested is None else list(requested)
     place = ", ".join(f"data/{key}" for key in keys)
     strange = [column for column in columns if not 0 <= column < sum(widths)]
     if strange or len(set(columns)) < len(columns):
@@ -132,8 +132,12 @@ def _columns(
             "Name columns that there are, each once.",
         )
     if len(columns) != names:
-        had = " + ".join(map(str, widths))
-        chosen = f"{had} columns" if taken is None else f"{len(columns)} of {had} columns taken"
+        counts = " + ".join(map(str, widths))
+        chosen = (
+            f"{counts} columns"
+            if requested is None
+            else f"{len(columns)} of {counts} columns taken"
+        )
         raise fault(
             path,
             place,
@@ -145,7 +149,7 @@ def _columns(
 
 def _labels(widths: list[int], columns: list[int], names: Sequence[str]) -> list[tuple[str, ...]]:
     """What each column of each key is called: its name, or its number where it is not taken."""
-    named = dict(zip(columns, names, strict=True))
-    labels = [named.get(column, str(column)) for column in range(sum(widths))]
+    titles = dict(zip(columns, names, strict=True))
+    labels = [titles.get(column, str(column)) for column in range(sum(widths))]
     stops = np.cumsum(widths)
     return [tuple(labels[stop - width : stop]) for stop, width in zip(stops, widths, strict=True)]

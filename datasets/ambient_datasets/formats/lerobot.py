@@ -136,9 +136,26 @@ class LeRobot:
             video, begin = film(self.info, self._index, number, key)
             times = begin + start + np.arange(length) / self.info.fps
             return read_film(video, times, shape, self.info.fps, number)
-        return _read_pictures(
-            path, file, key, int(self._index.firsts[number]), length, shape, number
-        )
+        return self._read_pictures(path, file, name, key, number)
+
+    def _read_pictures(
+        self, path: Path, file: pq.ParquetFile, name: str, key: str, number: int
+    ) -> NDArray[np.uint8]:
+        """(T,H,W,3) from encoded pictures inside the parquet."""
+        first, length = int(self._index.firsts[number]), int(self._index.lengths[number])
+        frames, step = np.empty((length, *self.cameras[name]), np.uint8), 0
+        for batch in batches(path, file, (key,), first, first + length):
+            for cell in batch.column(key):
+                record = cell.as_py()
+                data = record.get("bytes") if isinstance(record, dict) else record
+                try:
+                    frames[step] = read_picture(data, self.cameras[name])
+                except ValueError as error:
+                    raise fault(path, key, f"step {step}: {error}", RESTORE, number) from error
+                step += 1
+        if step < length:
+            raise fault(path, key, f"{step} frames for {length} steps", RESTORE, number)
+        return frames
 
     def _instruction(self, path: Path, column: Any, number: int) -> str | None:
         """The episode's task, or None where it is empty.
@@ -276,29 +293,3 @@ def _split(info: Info, name: str | None) -> tuple[int, int]:
             "Correct it, or convert everything (no split).",
         )
     return int(first), int(stop)
-
-
-def _read_pictures(
-    path: Path,
-    file: pq.ParquetFile,
-    key: str,
-    first: int,
-    length: int,
-    shape: tuple[int, int, int],
-    number: int,
-) -> NDArray[np.uint8]:
-    """(T,H,W,3) from encoded images inside the parquet."""
-    frames = np.empty((length, *shape), np.uint8)
-    step = 0
-    for batch in batches(path, file, (key,), first, first + length):
-        for cell in batch.column(key):
-            record = cell.as_py()
-            data = record.get("bytes") if isinstance(record, dict) else record
-            try:
-                frames[step] = read_picture(data, shape)
-            except ValueError as error:
-                raise fault(path, key, f"step {step}: {error}", RESTORE, number) from error
-            step += 1
-    if step < length:
-        raise fault(path, key, f"{step} frames for {length} steps", RESTORE, number)
-    return frames

@@ -84,15 +84,15 @@ def read_index(info: Info, films: Sequence[str]) -> Index:
         DataError: if the list of episodes is missing, damaged, or at odds with ``info.json``.
     """
     index = _read_lines(info, films) if info.version in EPISODE_FILES else _read_tables(info, films)
-    for key, declared, found in (
+    for key, declared, counted in (
         ("total_episodes", info.episodes, len(index)),
         ("total_frames", info.frames, int(index.lengths.sum())),
     ):
-        if declared != found:
+        if declared != counted:
             raise fault(
                 info.path,
                 key,
-                f"{declared} declared, but the list of episodes has {found}",
+                f"{declared} declared, but the list of episodes has {counted}",
                 RESTORE,
             )
     return index
@@ -180,8 +180,8 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
 
 def _read_tables(info: Info, films: Sequence[str]) -> Index:
     """v3.0: parquet files whose rows are episodes."""
-    found = (path.relative_to(info.root) for path in info.root.glob(EPISODE_TABLES))
-    paths = [inside(info.root, str(path), "the list") for path in sorted(found, key=_numbers)]
+    names = (path.relative_to(info.root) for path in info.root.glob(EPISODE_TABLES))
+    paths = [inside(info.root, str(path), "the list") for path in sorted(names, key=_numbers)]
     if not paths:
         raise fault(info.root, EPISODE_TABLES, "there is no such file", RESTORE)
     whole = read_apart(
@@ -225,13 +225,13 @@ def _read_table(path: Path, films: Sequence[str]) -> dict[str, NDArray[Any]]:
         if rows == 0:
             raise fault(path, "rows", "none: this list of episodes is empty", RESTORE)
         table = read_columns(path, file, counts + times, 0, rows)
-        found = {key: _count(path, key, table[key]) for key in counts}
+        columns = {key: _count(path, key, table[key]) for key in counts}
         for key in times:
-            found[key] = numbers(path, key, table[key], 1)[:, 0].astype(np.float64)
-            if not (np.isfinite(found[key]) & (found[key] >= 0)).all():
+            columns[key] = numbers(path, key, table[key], 1)[:, 0].astype(np.float64)
+            if not (np.isfinite(columns[key]) & (columns[key] >= 0)).all():
                 raise fault(path, key, "a time is negative or not finite", RESTORE)
-    _check_lengths(path, found)
-    return found
+    _check_lengths(path, columns)
+    return columns
 
 
 def _count(path: Path, key: str, column: pa.Array) -> NDArray[np.int64]:
@@ -241,18 +241,18 @@ def _count(path: Path, key: str, column: pa.Array) -> NDArray[np.int64]:
     return values
 
 
-def _check_lengths(path: Path, found: dict[str, NDArray[Any]]) -> None:
-    spans = found["dataset_to_index"] - found["dataset_from_index"]
-    wrong = (found["length"] < 1) | (spans != found["length"])
+def _check_lengths(path: Path, columns: dict[str, NDArray[Any]]) -> None:
+    spans = columns["dataset_to_index"] - columns["dataset_from_index"]
+    wrong = (columns["length"] < 1) | (spans != columns["length"])
     if wrong.any():
         row = int(np.argmax(wrong))
         raise fault(
             path,
             "length",
-            f"{found['length'][row]} steps, but rows {found['dataset_from_index'][row]} to "
-            f"{found['dataset_to_index'][row]}; they must agree and be at least one",
+            f"{columns['length'][row]} steps, but rows {columns['dataset_from_index'][row]} to "
+            f"{columns['dataset_to_index'][row]}; they must agree and be at least one",
             RESTORE,
-            int(found["episode_index"][row]),
+            int(columns["episode_index"][row]),
         )
 
 

@@ -137,8 +137,8 @@ def whole(path: Path, record: Mapping[str, Any], key: str, least: int) -> int:
     """
     value = record.get(key)
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**53:
-        given = "missing" if key not in record else f"{value!r:.80} given"
-        raise fault(path, key, f"{given}, a whole number from {least} needed", RESTORE)
+        entry = "missing" if key not in record else f"{value!r:.80} given"
+        raise fault(path, key, f"{entry}, a whole number from {least} needed", RESTORE)
     return value
 
 
@@ -185,14 +185,14 @@ def inside(root: Path, relative: str, origin: str) -> Path:
     return root / relative
 
 
-def _features(path: Path, given: Any) -> dict[str, Feature]:
-    features = _mapping(path, "features", given)
-    return {key: _feature(path, key, value) for key, value in features.items()}
+def _features(path: Path, value: Any) -> dict[str, Feature]:
+    features = _mapping(path, "features", value)
+    return {key: _feature(path, key, entry) for key, entry in features.items()}
 
 
-def _feature(path: Path, key: str, given: Any) -> Feature:
+def _feature(path: Path, key: str, value: Any) -> Feature:
     place = f"features['{key:.80}']"
-    record = _mapping(path, place, given)
+    record = _mapping(path, place, value)
     dtype, shape = record.get("dtype"), record.get("shape")
     sound = isinstance(shape, list) and all(type(n) is int and 0 < n < 2**31 for n in shape)
     if not isinstance(dtype, str) or not sound or math.prod(shape or ()) >= 2**31:
@@ -205,14 +205,14 @@ def _feature(path: Path, key: str, given: Any) -> Feature:
     return Feature(dtype, tuple(shape or ()), tuple(_names(record.get("names"))))
 
 
-def _names(given: Any) -> list[str]:
+def _names(value: Any) -> list[str]:
     """Names in the shapes people write them: a list, {group: list}, {name: column}."""
-    if isinstance(given, dict) and given and all(type(n) is int for n in given.values()):
-        return sorted(given, key=lambda name: int(given[name]))
-    if isinstance(given, dict):
-        return [name for group in given.values() for name in _names(group)]
-    if isinstance(given, list):
-        return [str(name) for name in given]
+    if isinstance(value, dict) and value and all(type(n) is int for n in value.values()):
+        return sorted(value, key=lambda name: int(value[name]))
+    if isinstance(value, dict):
+        return [name for group in value.values() for name in _names(group)]
+    if isinstance(value, list):
+        return [str(name) for name in value]
     return []
 
 
@@ -223,13 +223,13 @@ def _rate(path: Path, fps: Any) -> float:
     return float(fps)
 
 
-def _mapping(path: Path, key: str, given: Any) -> dict[str, Any]:
-    if not isinstance(given, dict):
-        raise fault(path, key, f"{type(given).__name__} given, an object needed", RESTORE)
-    return given
+def _mapping(path: Path, key: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise fault(path, key, f"{type(value).__name__} given, an object needed", RESTORE)
+    return value
 
 
-def _text(path: Path, key: str, given: Any) -> str:
-    if not isinstance(given, str) or not given:
-        raise fault(path, key, f"{given!r:.80} given, a path template needed", RESTORE)
-    return given
+def _text(path: Path, key: str, value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise fault(path, key, f"{value!r:.80} given, a path template needed", RESTORE)
+    return value

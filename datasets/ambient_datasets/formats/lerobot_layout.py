@@ -74,19 +74,19 @@ def _camera(store: Store, name: str, options: Options) -> dict[str, Any]:
 def make_schema(features: Mapping[str, Any]) -> pa.Schema:
     """Of the data files; Hugging Face's datasets read their types from its metadata."""
     types: dict[str, Any] = {}
-    told: dict[str, Any] = {}
+    record: dict[str, Any] = {}
     for key, feature in features.items():
         value = {"dtype": feature["dtype"], "_type": "Value"}
         if feature["dtype"] == "image":
             types[key] = pa.struct({"bytes": pa.binary(), "path": pa.string()})
-            told[key] = {"_type": "Image"}
+            record[key] = {"_type": "Image"}
         elif feature["dtype"] != "video" and feature["shape"] == [1]:
-            types[key], told[key] = pa.type_for_alias(feature["dtype"]), value
+            types[key], record[key] = pa.type_for_alias(feature["dtype"]), value
         elif feature["dtype"] != "video":
             width = feature["shape"][0]
             types[key] = pa.list_(pa.type_for_alias(feature["dtype"]), width)
-            told[key] = {"feature": value, "length": width, "_type": "Sequence"}
-    return pa.schema(types, {"huggingface": json.dumps({"info": {"features": told}})})
+            record[key] = {"feature": value, "length": width, "_type": "Sequence"}
+    return pa.schema(types, {"huggingface": json.dumps({"info": {"features": record}})})
 
 
 def describe_set(store: Store, keys: Keys, options: Options, tasks: int) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def write_tasks(path: Path, tasks: Mapping[str, int]) -> None:
     )
     text = {"pandas_type": "unicode", "numpy_type": "object"}
     number = {"pandas_type": "int64", "numpy_type": "int64"}
-    told = {
+    record = {
         "index_columns": ["__index_level_0__"],
         "column_indexes": [
             {"name": None, "field_name": None, **text, "metadata": {"encoding": "UTF-8"}}
@@ -138,5 +138,5 @@ def write_tasks(path: Path, tasks: Mapping[str, int]) -> None:
         "creator": {"library": "pyarrow", "version": pa.__version__},
         "pandas_version": "2.2.0",
     }
-    table = table.replace_schema_metadata({"pandas": json.dumps(told)})
+    table = table.replace_schema_metadata({"pandas": json.dumps(record)})
     pq.write_table(table, path, write_page_checksum=True)

@@ -35,11 +35,11 @@ def check_steps(path: Path, columns: Mapping[str, Any], number: int, fps: float)
         ("episode_index", np.full(length, number)),
         ("frame_index", np.arange(length)),
     ):
-        given = whole_numbers(path, key, columns[key], number)
-        if (given != due).any():
-            step = int(np.argmax(given != due))
+        row = whole_numbers(path, key, columns[key], number)
+        if (row != due).any():
+            step = int(np.argmax(row != due))
             raise fault(
-                path, key, f"step {step} reads {given[step]}, {due[step]} is due", RESTORE, number
+                path, key, f"step {step} reads {row[step]}, {due[step]} is due", RESTORE, number
             )
     seconds = numbers(path, "timestamp", columns["timestamp"], 1, number)[:, 0].astype(np.float64)
     _check_times(path, seconds, number, fps)

@@ -47,14 +47,14 @@ class Numbers:
 
     def record(self) -> dict[str, Any]:
         """Lists of D numbers."""
-        found = self.statistics
+        of = self.statistics
         return {
-            "min": found.low.tolist(),
-            "max": found.high.tolist(),
-            "mean": found.mean.tolist(),
-            "std": found.deviation.tolist(),
-            "count": [found.count],
-            **{name: found.quantile(q).tolist() for name, q in QUANTILES.items()},
+            "min": of.low.tolist(),
+            "max": of.high.tolist(),
+            "mean": of.mean.tolist(),
+            "std": of.deviation.tolist(),
+            "count": [of.count],
+            **{name: of.quantile(q).tolist() for name, q in QUANTILES.items()},
         }
 
 
@@ -130,8 +130,8 @@ class Pixels:
         below = self.counts.cumsum(axis=1)
 
         def ranked(rank: Vector) -> Vector:
-            found: Vector = values[(below <= rank[:, None]).sum(axis=1)]
-            return found
+            level: Vector = values[(below <= rank[:, None]).sum(axis=1)]
+            return level
 
         def quantile(q: float) -> Vector:
             place = q * (total - 1)

@@ -153,8 +153,12 @@ def open_rlds(path: StrPath, request: Request) -> Rlds:
 
 
 def _check_request(path: Path, request: Request, features: Mapping[str, Feature]) -> None:
-    asked = {"state": request.state, "action": request.action, "cameras": request.cameras.values()}
-    for name, keys in asked.items():
+    requested = {
+        "state": request.state,
+        "action": request.action,
+        "cameras": request.cameras.values(),
+    }
+    for name, keys in requested.items():
         for key in keys:
             _check_known(path, name, key, features)
             if not (_is_camera if name == "cameras" else _is_table)(features[key]):

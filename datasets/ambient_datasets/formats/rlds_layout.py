@@ -239,11 +239,12 @@ def _splits(folder: Path, path: Path, info: dict[str, Any]) -> Iterator[tuple[st
         lengths = _list(path, f"{place}: shardLengths", record.get("shardLengths"))
         template = record.get("filepathTemplate") or TEMPLATE
         template = _text(path, f"{place}: filepathTemplate", template)
+        file = _Template(path, place, template, name, split, len(lengths))
         yield (
             split,
             [
                 Shard(
-                    folder / _shard_name(path, place, template, name, split, k, len(lengths)),
+                    folder / file.fill(k),
                     split,
                     _records(path, f"{place}: shardLengths[{k}]", length),
                 )
@@ -259,25 +260,41 @@ def _records(path: Path, place: str, value: Any) -> int:
     return records
 
 
-def _shard_name(
-    path: Path, place: str, template: str, name: str, split: str, shard: int, shards: int
-) -> str:
-    """The template filled in; a plain file name, so that nothing outside the folder is read."""
-    parts = {
-        "DATASET": name,
-        "SPLIT": split,
-        "FILEFORMAT": "tfrecord",
-        "SHARD_INDEX": f"{shard:05d}",
-        "NUM_SHARDS": f"{shards:05d}",
-        "SHARD_X_OF_Y": f"{shard:05d}-of-{shards:05d}",
-    }
-    filled = re.sub(r"\{(\w+)\}", lambda m: parts.get(m[1], m[0]), template)
-    if filled in ("", ".", "..") or re.search(UNSAFE, filled) or len(filled) > 255:
-        raise fault(
-            path,
-            f"{place}: filepathTemplate",
-            f"{_short(template)} with name {_short(name)} and split {_short(split)} gives "
-            f"{_short(filled)}, which is no file of this folder",
-            f"Give a plain file name made of {', '.join(f'{{{part}}}' for part in parts)}.",
-        )
-    return filled
+@dataclass(frozen=True)
+class _Template:
+    """How the shards of one split are named.
+
+    Attributes:
+        path, place: of the template, for messages.
+        text: with placeholders.
+        name, split: of data set and split.
+        shards: how many there are.
+    """
+
+    path: Path
+    place: str
+    text: str
+    name: str
+    split: str
+    shards: int
+
+    def fill(self, shard: int) -> str:
+        """A plain file name, so that nothing outside the folder is read."""
+        parts = {
+            "DATASET": self.name,
+            "SPLIT": self.split,
+            "FILEFORMAT": "tfrecord",
+            "SHARD_INDEX": f"{shard:05d}",
+            "NUM_SHARDS": f"{self.shards:05d}",
+            "SHARD_X_OF_Y": f"{shard:05d}-of-{self.shards:05d}",
+        }
+        text = re.sub(r"\{(\w+)\}", lambda m: parts.get(m[1], m[0]), self.text)
+        if text in ("", ".", "..") or re.search(UNSAFE, text) or len(text) > 255:
+            raise fault(
+                self.path,
+                f"{self.place}: filepathTemplate",
+                f"{_short(self.text)} with name {_short(self.name)} and split "
+                f"{_short(self.split)} gives {_short(text)}, which is no file of this folder",
+                f"Give a plain file name made of {', '.join(f'{{{part}}}' for part in parts)}.",
+            )
+        return text

@@ -54,11 +54,11 @@ class Record:
     def items(self, key: str, kind: str) -> Sequence[Any]:
         """What lies under a key; refused if it is missing or a list of another kind."""
         if key not in self.lists:
-            held = ", ".join(sorted(self.lists)) or "nothing"
-            raise self.fault(key, f"missing; the record holds {held}")
-        found, items = values(self.lists[key])
-        if found != kind:
-            raise self.fault(key, f"{found or 'nothing'} lies under this key, not a {kind}")
+            keys = ", ".join(sorted(self.lists)) or "nothing"
+            raise self.fault(key, f"missing; the record holds {keys}")
+        stored, items = values(self.lists[key])
+        if stored != kind:
+            raise self.fault(key, f"{stored or 'nothing'} lies under this key, not a {kind}")
         return items
 
     def steps(self, action: Feature) -> int:
@@ -90,9 +90,9 @@ class Record:
         height, width, colours = feature.shape
         if -1 in (height, width):
             data = next(iter(self.items(feature.key, BYTES)), b"")
-            found = self._picture(feature.key, 0, partial(_picture_size, data))
+            size = self._picture(feature.key, 0, partial(_picture_size, data))
             height, width = (
-                f if d == -1 else d for f, d in zip(found, feature.shape[:2], strict=True)
+                f if d == -1 else d for f, d in zip(size, feature.shape[:2], strict=True)
             )
         if height * width > MAX_PIXELS:
             what = f"frames of {height} x {width} px, and at most {MAX_PIXELS} px are read"

@@ -154,14 +154,14 @@ def _read_frames(
 def _control_rate(world: Mapping[str, dict[str, JSON]], path: Path) -> float | None:
     """What the file says [Hz]: robomimic in env_kwargs, raw robosuite among its arguments."""
     arguments = world.get("env_args", {}).get("env_kwargs")
-    given = [
+    rates = [
         kwargs["control_freq"]
         for kwargs in (arguments, world.get("env_info"))
         if isinstance(kwargs, dict) and "control_freq" in kwargs
     ]
-    if not given:
+    if not rates:
         return None
-    rate = given[0]
+    rate = rates[0]
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < math.inf:
         raise fault(path, DATA, f"control_freq = {rate!r}, a positive number needed", RESTORE)
     return float(rate)

@@ -108,23 +108,25 @@ def read_index(path: Path, request: Request) -> Index:
             index.shapes[name] = list(shape)
         rows = [_check_demo(data, path, name, index) for name in names]
         _check_total(data, path, sum(rows), request.split)
-        asked = {_parse(path, key)[0] for key in (*request.state, *request.cameras.values())}
-        index.keys.extend(sorted(_list_keys(first, path, place, rows[0], asked)))
+        requested = {_parse(path, key)[0] for key in (*request.state, *request.cameras.values())}
+        index.keys.extend(sorted(_list_keys(first, path, place, rows[0], requested)))
     return index
 
 
-def _list_keys(demo: h5py.Group, path: Path, place: str, rows: int, asked: set[str]) -> set[str]:
+def _list_keys(
+    demo: h5py.Group, path: Path, place: str, rows: int, requested: set[str]
+) -> set[str]:
     """What has a row for each step: ``obs/pos`` as "pos", unless it was asked for in full."""
-    found: set[str] = set()
+    keys: set[str] = set()
 
     def note(name: str, node: Any) -> bool | None:
         if isinstance(node, h5py.Dataset) and node.shape and len(node) == rows:
-            found.add(name if name in asked else name.removeprefix(f"{OBS}/"))
-        return True if len(found) > MAX_KEYS else None  # anything but None ends it
+            keys.add(name if name in requested else name.removeprefix(f"{OBS}/"))
+        return True if len(keys) > MAX_KEYS else None  # anything but None ends it
 
     with guarded(path, place):
         demo.visititems(note)  # follows no link out of the file, and nothing twice
-    return {name for name in found if name.isprintable()}
+    return {name for name in keys if name.isprintable()}
 
 
 def _choose(file: h5py.File, data: h5py.Group, path: Path, split: str | None) -> list[str]:
@@ -158,31 +160,33 @@ def _filter(file: h5py.File, path: Path, split: str) -> list[str]:
 
 
 def _locate(
-    demo: h5py.Group, path: Path, place: str, asked: str, folders: Sequence[str]
+    demo: h5py.Group, path: Path, place: str, request: str, folders: Sequence[str]
 ) -> Columns:
     """Where what is asked for lies below every demonstration, judged by one of them."""
-    key, columns = _parse(path, asked)
-    found = next(_places(demo, path, place, key, folders), None)
-    if found is None:
+    key, columns = _parse(path, request)
+    stored = next(_places(demo, path, place, key, folders), None)
+    if stored is None:
         raise fault(path, join(place, key), _missing(demo, path, place), _remedy(key))
-    array = find_array(demo, path, place, found)
+    array = find_array(demo, path, place, stored)
     width = math.prod(array.shape[1:])
     first, stop = columns or (0, width)
     if not first < stop <= width:
         raise fault(
             path,
-            join(place, found),
+            join(place, stored),
             f"columns {first}:{stop} asked for, and it has {width}",
             f"Ask for columns from 0 to {width}, at least one.",
         )
-    return Columns(found, first, stop, columns is None)
+    return Columns(stored, first, stop, columns is None)
 
 
-def _parse(path: Path, asked: str) -> tuple[str, tuple[int, int] | None]:
+def _parse(path: Path, request: str) -> tuple[str, tuple[int, int] | None]:
     """ "states[1:8]" -> ("states", (1, 8)); "actions" -> ("actions", None)."""
-    match = re.fullmatch(r"([^\[\]]+)(?:\[([0-9]{1,9}):([0-9]{1,9})\])?", asked)
+    match = re.fullmatch(r"([^\[\]]+)(?:\[([0-9]{1,9}):([0-9]{1,9})\])?", request)
     if match is None:
-        raise DataError(f"{path}: key '{asked}': give a name, or a name with columns: states[1:8].")
+        raise DataError(
+            f"{path}: key '{request}': give a name, or a name with columns: states[1:8]."
+        )
     return match[1], None if match[2] is None else (int(match[2]), int(match[3]))
 
 

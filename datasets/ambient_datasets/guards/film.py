@@ -78,36 +78,36 @@ def _read(
     tick = float(stream.time_base)
     tolerance = min(TIME_TOLERANCE + tick, 0.25 / fps)
     container.seek(int(max(times[0] - MARGIN / fps, 0) / tick), stream=stream)
-    frames, found = np.empty((len(times), *shape), np.uint8), 0
+    frames, step = np.empty((len(times), *shape), np.uint8), 0
     for frame in container.decode(stream):
         if frame.is_corrupt or frame.pts is None:
-            raise fault(path, "video", f"the frame after {found} is damaged", RESTORE, episode)
-        if frame.pts * tick < times[found] - tolerance:
+            raise fault(path, "video", f"the frame after {step} is damaged", RESTORE, episode)
+        if frame.pts * tick < times[step] - tolerance:
             continue
-        if frame.pts * tick > times[found] + tolerance:
+        if frame.pts * tick > times[step] + tolerance:
             break
         _check_size(path, (frame.height, frame.width), shape, episode)
-        frames[found] = frame.to_ndarray(format="rgb24")
-        found += 1
-        if found == len(times):
+        frames[step] = frame.to_ndarray(format="rgb24")
+        step += 1
+        if step == len(times):
             return frames
     raise fault(
         path,
         "video",
-        f"no frame within {tolerance:g} s of {times[found]:.6f} s, where step {found} is due",
+        f"no frame within {tolerance:g} s of {times[step]:.6f} s, where step {step} is due",
         RESTORE,
         episode,
     )
 
 
 def _check_size(
-    path: Path, found: tuple[int, int], shape: tuple[int, int, int], episode: int
+    path: Path, size: tuple[int, int], shape: tuple[int, int, int], episode: int
 ) -> None:
-    if found != shape[:2]:
+    if size != shape[:2]:
         raise fault(
             path,
             "video",
-            f"frames of {found[0]} x {found[1]} pixels, {shape[0]} x {shape[1]} were declared",
+            f"frames of {size[0]} x {size[1]} pixels, {shape[0]} x {shape[1]} were declared",
             RESTORE,
             episode,
         )

@@ -54,9 +54,9 @@ def read_picture(data: Any, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
         with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=KINDS) as picture:
             warnings.simplefilter("ignore")  # what matters is refused below, by its size
             _check_sums(data)
-            found = (picture.height, picture.width, len(picture.getbands()))
-            if found != shape or picture.mode != "RGB":
-                raise ValueError(f"a {picture.mode} picture of {found}, but {shape} was declared")
+            size = (picture.height, picture.width, len(picture.getbands()))
+            if size != shape or picture.mode != "RGB":
+                raise ValueError(f"a {picture.mode} picture of {size}, but {shape} was declared")
             return np.asarray(picture)
     except (ValueError, MemoryError):
         raise
