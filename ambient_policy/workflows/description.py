@@ -12,7 +12,7 @@ from rich.console import Console
 from ambient_policy.evaluation.figures import probabilities
 from ambient_policy.settings import RunSettings
 from ambient_policy.workflows.contributions import contributions
-from ambient_policy.workflows.picture_file import check_picture, write_picture
+from ambient_policy.workflows.picture import check_picture, write_picture
 from ambient_policy.workflows.preparation import prepare
 from ambient_policy.workflows.screen import show_sources
 

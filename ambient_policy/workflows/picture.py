@@ -1,7 +1,8 @@
-"""An overview of a store as one figure."""
+"""An overview of a store as one figure, and a figure as a file that people open."""
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ambient_policy.errors import SettingsError
 from ambient_policy.evaluation.figures import ARMS, SOURCES
+from ambient_policy.files import replace_file
 from ambient_policy.workflows.overview import Clip, Histogram, Overview
 
 # of the figure, in inches; a cell holds one column: its course, and beside it its histogram
@@ -19,6 +22,7 @@ ACROSS = 3
 # points of a line; a longer episode is drawn at every n-th step
 POINTS = 4000
 TEXTS, LETTERS = 9, 110
+SUFFIXES = (".png", ".pdf", ".svg")
 
 
 class Sheet:
@@ -45,49 +49,49 @@ class Sheet:
         self.figure.text(left / WIDTH, y, words, va="top", **style)
 
 
-def picture(shown: Overview) -> Figure:
+def picture(store: Overview) -> Figure:
     """Columns over time beside their histograms, episode lengths, instructions, frames."""
-    names = shown.attributes
-    rows = sum(math.ceil(len(part) / ACROSS) for part in (shown.observations, shown.actions))
-    frames = FRAMES * len(shown.clips[0].frames)
+    names = store.attributes
+    rows = sum(math.ceil(len(part) / ACROSS) for part in (store.observations, store.actions))
+    frames = FRAMES * len(store.clips[0].frames)
     sheet = Sheet(HEAD + 2 * HEADING + rows * CELL + BOTTOM + frames + 0.1)
-    _draw_head(sheet, shown)
-    observed, acted = ([getattr(c, k) for c in shown.clips] for k in ("observations", "actions"))
+    _draw_head(sheet, store)
+    observed, acted = ([getattr(c, k) for c in store.clips] for k in ("observations", "actions"))
     for kind, columns, tables, labels, units in (
-        ("observation", shown.observations, observed, names.observation_names,
+        ("observation", store.observations, observed, names.observation_names,
          names.observation_units),
-        ("action", shown.actions, acted, names.action_names, names.action_units),
+        ("action", store.actions, acted, names.action_names, names.action_units),
     ):  # fmt: skip
         sheet.text(0.3, 0.12, _count(len(columns), f"{kind} column"), fontsize=12, weight="bold")
         sheet.advance(HEADING)
         for i, column in enumerate(columns):
             courses = [table[:, i] for table in tables]
             left = i % ACROSS * WIDTH / ACROSS
-            _draw_column(sheet, left, f"{labels[i]} [{units[i]}]", courses, column, shown)
+            _draw_column(sheet, left, f"{labels[i]} [{units[i]}]", courses, column, store)
             if i % ACROSS == ACROSS - 1 or i == len(columns) - 1:
                 sheet.advance(CELL)
-    _draw_lengths(sheet, shown)
-    _write_instructions(sheet, shown)
+    _draw_lengths(sheet, store)
+    _write_instructions(sheet, store)
     sheet.advance(BOTTOM)
-    for camera in shown.clips[0].frames:
-        _draw_frames(sheet, camera, shown)
+    for camera in store.clips[0].frames:
+        _draw_frames(sheet, camera, store)
         sheet.advance(FRAMES)
     return sheet.figure
 
 
-def _draw_head(sheet: Sheet, shown: Overview) -> None:
-    about, steps = shown.attributes, int(shown.lengths.sum())
-    hours = steps / about.control_rate / 3600
-    sheet.text(0.3, 0.15, shown.path, fontsize=14, weight="bold")
+def _draw_head(sheet: Sheet, store: Overview) -> None:
+    attributes, steps = store.attributes, int(store.lengths.sum())
+    hours = steps / attributes.control_rate / 3600
+    sheet.text(0.3, 0.15, store.path, fontsize=14, weight="bold")
     sheet.text(
         0.3,
         0.48,
-        f"task {about.task}; source {about.source}; {_count(len(shown.lengths), 'episode')}, "
-        f"{_count(steps, 'row')}, {hours:.3g} h at {about.control_rate:g} Hz; "
-        f"{'annotated' if shown.annotated else 'not annotated'}",
+        f"task {attributes.task}; source {attributes.source}; "
+        f"{_count(len(store.lengths), 'episode')}, {_count(steps, 'row')}, {hours:.3g} h at {attributes.control_rate:g} Hz; "
+        f"{'annotated' if store.annotated else 'not annotated'}",
         fontsize=10,
     )
-    lines = [Line2D([], [], color=colour, label=_called(clip)) for clip, colour in _coloured(shown)]
+    lines = [Line2D([], [], color=colour, label=_called(clip)) for clip, colour in _coloured(store)]
     sheet.figure.legend(
         handles=lines,
         loc="upper left",
@@ -100,8 +104,8 @@ def _draw_head(sheet: Sheet, shown: Overview) -> None:
     sheet.advance(HEAD)
 
 
-def _coloured(shown: Overview) -> list[tuple[Clip, str]]:
-    return [(clip, ARMS[i % len(ARMS)]) for i, clip in enumerate(shown.clips)]
+def _coloured(store: Overview) -> list[tuple[Clip, str]]:
+    return [(clip, ARMS[i % len(ARMS)]) for i, clip in enumerate(store.clips)]
 
 
 def _called(clip: Clip) -> str:
@@ -119,13 +123,13 @@ def _draw_column(
     title: str,
     courses: Sequence[np.ndarray],
     column: Histogram,
-    shown: Overview,
+    store: Overview,
 ) -> None:
     """The episodes' courses over time, and the values of all rows on the same vertical axis."""
     course, bars = sheet.axes(left + 0.65, 0.25, 3.1, 0.95), sheet.axes(left + 3.8, 0.25, 0.9, 0.95)
-    for values, (_, colour) in zip(courses, _coloured(shown), strict=True):
+    for values, (_, colour) in zip(courses, _coloured(store), strict=True):
         every = slice(None, None, _stride(len(values)))
-        seconds = np.arange(len(values)) / shown.attributes.control_rate
+        seconds = np.arange(len(values)) / store.attributes.control_rate
         mark = "." if len(values) < 30 else ""
         course.plot(
             seconds[every], values[every], mark + "-", color=colour, linewidth=0.9, markersize=3
@@ -143,9 +147,9 @@ def _draw_column(
     bars.set_xlabel("rows, log", fontsize=7, labelpad=1)
 
 
-def _draw_lengths(sheet: Sheet, shown: Overview) -> None:
+def _draw_lengths(sheet: Sheet, store: Overview) -> None:
     axes = sheet.axes(0.65, 0.45, 4.0, 1.4)
-    seconds = shown.lengths / shown.attributes.control_rate
+    seconds = store.lengths / store.attributes.control_rate
     spread = 0.0 if seconds.max() > seconds.min() else 0.5
     ends = seconds.min() - spread, seconds.max() + spread
     axes.hist(seconds, bins=40, range=ends, color=SOURCES[2])
@@ -168,9 +172,9 @@ def _number(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _write_instructions(sheet: Sheet, shown: Overview) -> None:
-    known = [(text, count) for text, count in shown.instructions if text is not None]
-    without = sum(count for text, count in shown.instructions if text is None)
+def _write_instructions(sheet: Sheet, store: Overview) -> None:
+    known = [(text, count) for text, count in store.instructions if text is not None]
+    without = sum(count for text, count in store.instructions if text is None)
     title = _count(len(known), "instruction") if known else "no instructions"
     sheet.text(5.4, 0.2, title, fontsize=9)
     lines = [f"{count} ×  {_short(text)}" for text, count in known[:TEXTS]]
@@ -186,16 +190,40 @@ def _short(text: str) -> str:
     return text if len(text) <= LETTERS else f"{text[: LETTERS - 1]}…"
 
 
-def _draw_frames(sheet: Sheet, camera: str, shown: Overview) -> None:
+def _draw_frames(sheet: Sheet, camera: str, store: Overview) -> None:
     """First, middle and last frame of each episode, side by side."""
-    width = (WIDTH - 0.6) / max(1, 3 * len(shown.clips))
+    width = (WIDTH - 0.6) / max(1, 3 * len(store.clips))
     size = min(width - 0.08, 1.5)
-    for i, (clip, colour) in enumerate(_coloured(shown)):
+    for i, (clip, colour) in enumerate(_coloured(store)):
         for j, (step, frame) in enumerate(zip(clip.steps, clip.frames[camera], strict=True)):
             axes = sheet.axes(0.3 + (3 * i + j) * width, 0.3, size, size)
             axes.imshow(frame)
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set(color=colour, linewidth=1.5)
-            seconds = step / shown.attributes.control_rate
+            seconds = step / store.attributes.control_rate
             title = f"{camera}, {seconds:.3g} s" if j else f"{camera}, episode {clip.episode}"
             axes.set_title(title, fontsize=8, loc="left", pad=3)
+
+
+def check_picture(name: str, file: str) -> None:
+    """Refuse a file whose ending names none of the kinds.
+
+    Args:
+        name: of the setting.
+        file: its value.
+
+    Raises:
+        SettingsError: naming the setting and the kinds.
+    """
+    if Path(file).suffix not in SUFFIXES:
+        raise SettingsError(f"{name} = {file}: give a file that ends in .png, .pdf or .svg.")
+
+
+def write_picture(figure: Figure, file: Path, dpi: int) -> None:
+    """Write a figure whole or not at all, as the kind that its ending names.
+
+    Raises:
+        CheckpointError: when the disk refuses.
+    """
+    with replace_file(file) as partial:
+        figure.savefig(partial, format=file.suffix[1:], dpi=dpi)

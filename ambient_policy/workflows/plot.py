@@ -1,8 +1,8 @@
-"""What is in a store, as one picture: ``python scripts/plot.py path=pusht.zarr out=pusht.png``.
+"""What is in a store, as one picture: ``ambient-policy plot path=pusht.zarr out=pusht.png``.
 
-A few episodes over time beside histograms of all rows, episode lengths, instructions, frames. Of a
-data config's source (a diffusion_policy store that is read in place, say):
-``python scripts/plot.py data=pusht_human source=human out=pusht.png``.
+A few episodes over time beside histograms of all rows, episode lengths, instructions, frames. A
+source of a data config (a diffusion_policy store that is read in place, say) goes by its name:
+``ambient-policy plot data=pusht_human source=human out=pusht.png``.
 """
 
 from dataclasses import dataclass, field
@@ -14,8 +14,7 @@ from ambient_datasets.store import Store
 from ambient_policy.errors import SettingsError, unknown
 from ambient_policy.settings import DataSettings, SourceSettings, Tables
 from ambient_policy.workflows.overview import overview
-from ambient_policy.workflows.picture import picture
-from ambient_policy.workflows.picture_file import check_picture, write_picture
+from ambient_policy.workflows.picture import check_picture, picture, write_picture
 from ambient_policy.workflows.preparation import open_source
 
 
@@ -41,10 +40,10 @@ class PlotSettings(DataSettings):
         check_picture("out", self.out)
 
 
-def open_asked(settings: PlotSettings) -> Store:
+def open_one(settings: PlotSettings) -> Store:
     """The store at the path, or of the source; its numbers stay on disk, however many they are."""
     if settings.source is None:
-        return open_source("shown", SourceSettings(path=str(settings.path)), Tables.disk)
+        return open_source("store", SourceSettings(path=str(settings.path)), Tables.disk)
     sources = settings.sources
     if settings.source not in sources:
         raise unknown("source", settings.source, sources)
@@ -52,7 +51,7 @@ def open_asked(settings: PlotSettings) -> Store:
 
 
 def plot(settings: PlotSettings) -> None:
-    """Sum up, draw."""
-    figure = picture(overview(open_asked(settings), settings.episodes))
+    """Draw what is in a store."""
+    figure = picture(overview(open_one(settings), settings.episodes))
     write_picture(figure, Path(settings.out), dpi=110)
     Console(soft_wrap=True).print(f"wrote {settings.out}", highlight=False, markup=False)

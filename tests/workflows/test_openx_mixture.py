@@ -23,19 +23,29 @@ PAGE = ROOT / "docs" / "openx_mixture.md"
 pytestmark = pytest.mark.skipif(not DATA.exists(), reason="the real files are not here")
 
 
-def commands(script: str) -> list[list[str]]:
-    """The arguments of every call of a script on the walk-through's page."""
+# the real files, by the paths that the page has for them
+FILES = {
+    "pusht_cchi_v7_replay.zarr": "pusht_human_zarr/pusht_cchi_v7_replay.zarr",
+    "lift_demo.hdf5": "robosuite_human_hdf5/v1.0/lift/panda/demo.hdf5",
+    "bridge_dataset": "rlds_bridge_octo/bridge_dataset",
+}
+
+
+def commands(verb: str) -> list[list[str]]:
+    """The arguments of every use of a verb on the walk-through's page."""
     lines = PAGE.read_text().splitlines()
-    return [shlex.split(line)[2:] for line in lines if line.startswith(f"python scripts/{script}")]
+    return [shlex.split(line)[2:] for line in lines if line.startswith(f"ambient-policy {verb} ")]
 
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The working folder: the commands of the page name files relative to the repository."""
+    """The working folder: the commands of the page name files relative to it."""
     pytest.importorskip("gym_pusht")
     folder = tmp_path_factory.mktemp("walk") / "main"
     folder.mkdir()
-    (folder.parent / "shared").symlink_to(DATA.parent)
+    (folder / "data").mkdir()
+    for name, place in FILES.items():
+        (folder / "data" / name).symlink_to(DATA / place)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
