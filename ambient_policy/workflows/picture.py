@@ -87,7 +87,8 @@ def _draw_head(sheet: Sheet, store: Overview) -> None:
         0.3,
         0.48,
         f"task {attributes.task}; source {attributes.source}; "
-        f"{_count(len(store.lengths), 'episode')}, {_count(steps, 'row')}, {hours:.3g} h at {attributes.control_rate:g} Hz; "
+        f"{_count(len(store.lengths), 'episode')}, {_count(steps, 'row')}, {hours:.3g} h at "
+        f"{attributes.control_rate:g} Hz; "
         f"{'annotated' if store.annotated else 'not annotated'}",
         fontsize=10,
     )

@@ -26,7 +26,7 @@ from ambient_policy.files import make_once
 
 
 @dataclass(frozen=True, eq=False)
-class Unpacked:
+class RowCache:
     """N rows, in a file that is made when the first of them is read.
 
     Attributes:
@@ -144,23 +144,23 @@ def _fill(source: int, target: NDArray[np.uint8], offset: int) -> None:
         done += count
 
 
-def _digest(unpacked: Unpacked) -> str:
+def _digest(cache: RowCache) -> str:
     """32 hexadecimal digits of what the rows are and when each of their files was written."""
-    what = unpacked.path.resolve(), unpacked.keys, unpacked.shape, unpacked.dtype, unpacked.detail
+    what = cache.path.resolve(), cache.keys, cache.shape, cache.dtype, cache.detail
     digest = hashlib.sha256(" ".join(map(str, what)).encode())
-    for file in _files(unpacked):
+    for file in _files(cache):
         status = file.stat()
         digest.update(f" {file} {status.st_size} {status.st_mtime_ns}".encode())
     return digest.hexdigest()[:32]
 
 
-def _files(unpacked: Unpacked) -> Iterator[Path]:
+def _files(cache: RowCache) -> Iterator[Path]:
     """The files the rows lie in, in order: those of their arrays, or the one .zip."""
-    path = unpacked.path.resolve()
+    path = cache.path.resolve()
     if path.is_file():
         yield path
         return
-    for key in unpacked.keys:
+    for key in cache.keys:
         for folder, folders, files in os.walk(path / key):
             folders.sort()
             yield from (Path(folder, name) for name in sorted(files))

@@ -10,7 +10,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from ambient_datasets.cache import Unpacked
+from ambient_datasets.cache import RowCache
 from ambient_datasets.guards.archive import open_group
 from ambient_datasets.guards.chunks import check_chunks
 from ambient_datasets.rows import rows_by_part
@@ -47,13 +47,13 @@ class Frames:
                 if there is no such row.
             CheckpointError: if the unpacked file cannot be written.
         """
-        frames: Pixels = self._unpacked.read(rows)
+        frames: Pixels = self._cache.read(rows)
         return frames
 
     @cached_property
-    def _unpacked(self) -> Unpacked:
+    def _cache(self) -> RowCache:
         shape, dtype = (len(self), *self.shape), np.dtype(np.uint8)
-        return Unpacked(self.path, (self.key,), shape, dtype, self._blocks, "frames")
+        return RowCache(self.path, (self.key,), shape, dtype, self._blocks, "frames")
 
     def _blocks(self) -> Iterator[Pixels]:
         """All frames in order, those of a chunk at a time."""

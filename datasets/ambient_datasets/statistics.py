@@ -154,10 +154,10 @@ class Statistics:
 
 def table_statistics(table: Table, *, sketch: bool = True) -> Statistics:
     """Of a table; those of one on disk are kept beside its unpacked file."""
-    if not isinstance(table, DiskTable) or table.rows < table.unpacked.shape[0]:
+    if not isinstance(table, DiskTable) or table.rows < table.cache.shape[0]:
         return _count(table, sketch)
     suffix = ".counts.npz" if sketch else ".sums.npz"
-    file = table.unpacked.file.with_suffix(suffix)
+    file = table.cache.file.with_suffix(suffix)
     make_once(file, lambda partial: _write(partial, _count(table, sketch)))
     return _read(file)
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ambient_datasets.cache import Unpacked, check_rows
+from ambient_datasets.cache import RowCache, check_rows
 from ambient_datasets.guards.archive import find_array, open_group
 from ambient_datasets.guards.chunks import check_chunks
 from ambient_datasets.rows import rows_by_part
@@ -106,20 +106,20 @@ class MemoryTable:
 
 @dataclass(frozen=True, eq=False)
 class DiskTable:
-    """The first rows of an unpacked file.
+    """The first rows of a cache.
 
     Attributes:
-        unpacked: (M,D) float32.
+        cache: (M,D) float32.
         rows: N, at most M.
     """
 
-    unpacked: Unpacked
+    cache: RowCache
     rows: int
 
     @property
     def shape(self) -> tuple[int, int]:
         """(N,D)."""
-        return self.rows, self.unpacked.shape[1]
+        return self.rows, self.cache.shape[1]
 
     @property
     def in_memory(self) -> bool:
@@ -127,18 +127,18 @@ class DiskTable:
         return False
 
     def read(self, rows: Rows) -> Floats:
-        """(...) rows -> (...,D); errors as of ``Unpacked.read``."""
+        """(...) rows -> (...,D); errors as of ``RowCache.read``."""
         check_rows(rows, self.rows)
-        return self.unpacked.read(rows)
+        return self.cache.read(rows)
 
     def blocks(self) -> Iterator[Floats]:
         """All rows in order, ``BLOCK`` at a time."""
         for first in range(0, self.rows, BLOCK):
-            yield self.unpacked.read_span(first, min(first + BLOCK, self.rows))
+            yield self.cache.read_span(first, min(first + BLOCK, self.rows))
 
     def whole(self) -> Floats:
         """(N,D), read-only, read from disk anew."""
-        values = self.unpacked.read_span(0, self.rows)
+        values = self.cache.read_span(0, self.rows)
         values.setflags(write=False)
         return values
 
@@ -268,5 +268,5 @@ def make_table(stored: StoredColumns, tables: Tables) -> Table:
     detail = f"columns {stored.columns}"
     shape, dtype = (rows, stored.width), np.dtype("<f4")
     blocks = stored.blocks
-    unpacked = Unpacked(stored.path, stored.keys, shape, dtype, blocks, "tables", detail)
-    return DiskTable(unpacked, rows)
+    cache = RowCache(stored.path, stored.keys, shape, dtype, blocks, "tables", detail)
+    return DiskTable(cache, rows)
