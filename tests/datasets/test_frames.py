@@ -75,8 +75,8 @@ def expected(camera: str, lengths: tuple[int, ...] = LENGTHS) -> np.ndarray[Any,
 
 @pytest.mark.parametrize("zipped", [False, True])
 def test_frames_come_back_in_any_order(store: Store, zipped: bool) -> None:
-    given = Path(shutil.make_archive(str(store.path), "zip", store.path)) if zipped else store.path
-    cameras = open_store(given).cameras
+    place = Path(shutil.make_archive(str(store.path), "zip", store.path)) if zipped else store.path
+    cameras = open_store(place).cameras
     rows = np.random.default_rng(0).integers(0, 39, (5, 2))
     assert {name: frames.shape for name, frames in cameras.items()} == {
         "top": SHAPE,
@@ -141,18 +141,18 @@ def test_a_full_disk_is_told(tmp_path: Path, describe: Describe) -> None:
     )
     words = ["unshare", "-Urm", "sh", "-c", FULL_DISK, sys.executable, READ, str(store.path)]
     paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    told = subprocess.run(words, capture_output=True, text=True, env={**os.environ, **paths})
-    if told.returncode == 77 or told.stderr.startswith("unshare:"):
-        pytest.skip(f"no disk may be mounted here: {told.stderr}")
-    assert told.returncode == 1
-    assert re.search(r"CheckpointError: .*npy could not be written: .*No space left", told.stderr)
+    result = subprocess.run(words, capture_output=True, text=True, env={**os.environ, **paths})
+    if result.returncode == 77 or result.stderr.startswith("unshare:"):
+        pytest.skip(f"no disk may be mounted here: {result.stderr}")
+    assert result.returncode == 1
+    assert re.search(r"CheckpointError: .*npy could not be written: .*No space left", result.stderr)
 
 
 def resident() -> int:
     """Bytes of this process in memory, pages of mapped files included."""
-    told = re.search(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert told
-    return 1024 * int(told[1])
+    result = re.search(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert result
+    return 1024 * int(result[1])
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc to read memory from")
@@ -293,9 +293,9 @@ def test_frames_of_diffusion_policy_become_bytes_exactly(
 def test_floats_that_are_no_bytes_are_refused(
     tmp_path: Path, describe: Describe, value: float, cache: Path
 ) -> None:
-    given = pictures(10).astype(np.float32)
-    given[5, 1, 2, 0] = value
-    write_pictures(tmp_path / "r.zarr", given)
+    floats = pictures(10).astype(np.float32)
+    floats[5, 1, 2, 0] = value
+    write_pictures(tmp_path / "r.zarr", floats)
     attributes = describe(observation_names=tuple("abcde"), observation_units=("m",) * 5)
     store = open_any(described(tmp_path / "r.zarr", attributes, cameras={"pixels": "img"}))
     with refused(f"data/img: episode 1: row 5 holds {value}, and pixels must be whole numbers"):

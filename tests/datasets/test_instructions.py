@@ -31,7 +31,7 @@ def say(text: str | None, length: int = 2) -> Episode:
     )
 
 
-def told(path: Path) -> list[str | None]:
+def stored_texts(path: Path) -> list[str | None]:
     store = open_store(path)
     return [store.instruction(episode) for episode in range(len(store))]
 
@@ -46,10 +46,10 @@ def path(tmp_path: Path, describe: Describe) -> Path:
 
 
 def test_every_episode_keeps_its_own(path: Path) -> None:
-    assert told(path) == TEXTS
+    assert stored_texts(path) == TEXTS
     assert open_store(path).instructions == ("push the T", "schiebe das ä", "")
     append_episode(path, say("push the T"))
-    assert told(path) == [*TEXTS, "push the T"] and len(open_store(path).instructions) == 3
+    assert stored_texts(path) == [*TEXTS, "push the T"] and len(open_store(path).instructions) == 3
 
 
 def test_other_attributes_changed_meanwhile_stay(path: Path) -> None:
@@ -61,7 +61,7 @@ def test_other_attributes_changed_meanwhile_stay(path: Path) -> None:
 
 def test_an_append_stopped_at_any_write_tells_nothing_wrong(path: Path) -> None:
     def check(done: bool) -> None:
-        assert told(path) == [*TEXTS, *["new"] * done]
+        assert stored_texts(path) == [*TEXTS, *["new"] * done]
 
     assert crash_everywhere(lambda: append_episode(path, say("new")), check) >= 6
     assert open_store(path).instructions == ("push the T", "schiebe das ä", "", "new")
@@ -73,10 +73,10 @@ def test_a_store_from_before_stays_readable(path: Path) -> None:
     del attributes["attributes"]["instructions"]
     (path / "zarr.json").write_text(json.dumps(attributes))
     append_episode(path, say(None))
-    assert told(path) == [None] * 6
+    assert stored_texts(path) == [None] * 6
     with pytest.raises(DataError, match="made before episodes had instructions. Write a new store"):
         append_episode(path, say("push"))
-    assert told(path) == [None] * 6
+    assert stored_texts(path) == [None] * 6
 
 
 def test_a_lost_chunk_is_told(path: Path) -> None:

@@ -70,14 +70,14 @@ def path(tmp_path: Path) -> Path:
 
 
 def read(path: Path, request: Request) -> list[Any]:
-    found = open_demonstrations(path, request)
-    return [found.episode(i) for i in range(len(found))]
+    source = open_demonstrations(path, request)
+    return [source.episode(i) for i in range(len(source))]
 
 
 @pytest.mark.parametrize("zipped", [False, True])
 def test_every_episode_is_its_rows(path: Path, zipped: bool) -> None:
-    given = Path(shutil.make_archive(str(path), "zip", path)) if zipped else path
-    episodes, truth = read(given, ask()), arrays()
+    place = Path(shutil.make_archive(str(path), "zip", path)) if zipped else path
+    episodes, truth = read(place, ask()), arrays()
     assert [len(episode) for episode in episodes] == [3, 5, 2]
     for episode, first, stop in zip(episodes, [0, *ENDS], ENDS, strict=False):
         rows = slice(first, stop)
@@ -90,8 +90,8 @@ def test_every_episode_is_its_rows(path: Path, zipped: bool) -> None:
 
 
 def test_columns_are_named_after_their_keys(path: Path) -> None:
-    found = open_demonstrations(path, ask(action_units=("px", "px")))
-    attributes = found.attributes
+    source = open_demonstrations(path, ask(action_units=("px", "px")))
+    attributes = source.attributes
     names = (*(f"keypoint_{i}" for i in range(4)), "state_0", "state_1", "state_2")
     assert attributes.observation_names == names
     assert attributes.observation_units == ("unknown",) * 7
@@ -99,7 +99,7 @@ def test_columns_are_named_after_their_keys(path: Path) -> None:
         ("action_0", "action_1"),
         ("px", "px"),
     )
-    assert found.cameras == {"top": (5, 4, 3)}
+    assert source.cameras == {"top": (5, 4, 3)}
 
 
 @pytest.mark.parametrize("zipped", [False, True])
@@ -107,9 +107,9 @@ def test_the_keys_are_all_of_data_even_those_no_codec_reads(path: Path, zipped: 
     record = json.loads((path / "data/img/.zarray").read_text())
     record["compressor"] = {"id": "imagecodecs_jpegxl"}
     (path / "data/img/.zarray").write_text(json.dumps(record))
-    given = Path(shutil.make_archive(str(path), "zip", path)) if zipped else path
-    found = open_demonstrations(given, ask(cameras={}))
-    assert found.keys == ("action", "img", "keypoint", "state")
+    place = Path(shutil.make_archive(str(path), "zip", path)) if zipped else path
+    source = open_demonstrations(place, ask(cameras={}))
+    assert source.keys == ("action", "img", "keypoint", "state")
 
 
 @pytest.mark.parametrize(
@@ -252,8 +252,8 @@ def corrupt(path: Path, number: int) -> Path:
 def test_a_damaged_file_is_read_or_refused(path: Path, tmp_path: Path, number: int) -> None:
     before = sorted(tmp_path.parent.iterdir())
     file = corrupt(path, number)
-    given = Path(shutil.make_archive(str(path), "zip", path)) if number % 2 else path
-    check_outcome(given, exact=file.name.startswith("."))
+    place = Path(shutil.make_archive(str(path), "zip", path)) if number % 2 else path
+    check_outcome(place, exact=file.name.startswith("."))
     assert sorted(tmp_path.parent.iterdir()) == before
 
 
@@ -298,13 +298,13 @@ def test_the_human_push_t_episodes_are_those_read_in_place() -> None:
         "push", "human", 10.0, tuple(f"state_{i}" for i in range(5)), units, ("x", "y"), units[:2]
     )
     request = ask(state=("state",), cameras={"top": "img"}, action_names=("x", "y"))
-    found = open_demonstrations(PUSHT, request)
+    source = open_demonstrations(PUSHT, request)
     store = open_diffusion_policy(described(PUSHT, attributes))
-    assert found.attributes == attributes and len(found) == len(store) == 206
+    assert source.attributes == attributes and len(source) == len(store) == 206
     images = zarr.open_array(str(PUSHT / "data/img"), mode="r")
     for i in (0, 1, 205):
         rows = slice(int(store.episode_ends[i - 1]) if i else 0, int(store.episode_ends[i]))
-        episode = found.episode(i)
+        episode = source.episode(i)
         np.testing.assert_array_equal(episode.observations, store.observations()[rows])
         np.testing.assert_array_equal(episode.actions, store.actions()[rows])
         np.testing.assert_array_equal(episode.images["top"], np.asarray(images[rows]))
@@ -365,10 +365,10 @@ def test_an_archive_that_python_cannot_unpack_is_refused(
     archive = Path(shutil.make_archive(str(path), "zip", path))
     content = bytearray(archive.read_bytes())
     for mark, place in ((b"PK\x03\x04", local), (b"PK\x01\x02", central)):
-        found = content.find(mark)
-        while found >= 0:
-            content[found + place] = value
-            found = content.find(mark, found + 4)
+        position = content.find(mark)
+        while position >= 0:
+            content[position + place] = value
+            position = content.find(mark, position + 4)
     archive.write_bytes(content)
     with pytest.raises(DataError, match=f"{archive}: .*{text}"):
         read(archive, ask())

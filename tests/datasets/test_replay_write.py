@@ -95,10 +95,10 @@ def test_attributes_say_what_the_numbers_mean(replay: Path) -> None:
     text = (replay / ".zattrs").read_text()
     assert "Infinity" not in text and "NaN" not in text
     record = json.loads(text)
-    told = record["ambient_policy"]
-    assert told["observation_units"] == ["m", "m", "rad"] and told["control_rate"] == 10.0
-    assert told["observation_keys"] == {"state": ["x", "y", "angle"]}
-    assert told["cameras"] == {"front": "front"} and told["extra"] == {"seed": 7}
+    meaning = record["ambient_policy"]
+    assert meaning["observation_units"] == ["m", "m", "rad"] and meaning["control_rate"] == 10.0
+    assert meaning["observation_keys"] == {"state": ["x", "y", "angle"]}
+    assert meaning["cameras"] == {"front": "front"} and meaning["extra"] == {"seed": 7}
     assert record["annotation"] == {
         "sigma": "ve",
         "fingerprint": "0123456789abcdef",

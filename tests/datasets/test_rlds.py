@@ -107,8 +107,8 @@ def test_an_example_holds_its_lists_packed_or_not() -> None:
     entry = field(1, b"f") + field(2, field(2, unpacked))
     packed = example({"i": [-3, 2**40], "b": [b"x", b""]})
     lists = decode_example(packed + field(1, field(1, entry)))
-    found = {key: (kind, list(items)) for key in lists for kind, items in [values(lists[key])]}
-    assert found == {
+    decoded = {key: (kind, list(items)) for key in lists for kind, items in [values(lists[key])]}
+    assert decoded == {
         "i": ("int64_list", [-3, 2**40]),
         "b": ("bytes_list", [b"x", b""]),
         "f": ("float_list", [1.5, -2.0]),
@@ -118,16 +118,18 @@ def test_an_example_holds_its_lists_packed_or_not() -> None:
 def test_episodes_come_out_as_they_were_put_in(folder: Path) -> None:
     demonstrations = open_rlds(folder, ask())
     assert len(demonstrations) == 4 and demonstrations.cameras == {"above": (4, 5, 3)}
-    found = read_all(demonstrations)
+    episodes = read_all(demonstrations)
     for i, length in enumerate((3, 4, 2, 1)):
         lists, rng = episode(length, i), np.random.default_rng(i)
         frames = rng.integers(0, 256, (length, 4, 5, 3), dtype=np.uint8)
         state = np.reshape(lists[STATE[0]], (length, 3))
-        np.testing.assert_array_equal(found[i].observations[:, :3], state.astype(np.float32))
-        np.testing.assert_array_equal(found[i].observations[:, 3], lists[STATE[1]])
-        np.testing.assert_array_equal(found[i].actions.ravel(), np.float32(lists["steps/action"]))
-        np.testing.assert_array_equal(found[i].images["above"], frames)
-    assert [e.instruction for e in found] == ["push it", "lift it", None, "tür öffnen"]
+        np.testing.assert_array_equal(episodes[i].observations[:, :3], state.astype(np.float32))
+        np.testing.assert_array_equal(episodes[i].observations[:, 3], lists[STATE[1]])
+        np.testing.assert_array_equal(
+            episodes[i].actions.ravel(), np.float32(lists["steps/action"])
+        )
+        np.testing.assert_array_equal(episodes[i].images["above"], frames)
+    assert [e.instruction for e in episodes] == ["push it", "lift it", None, "tür öffnen"]
 
 
 def test_the_keys_are_the_features_of_each_step_but_for_the_words_kept(folder: Path) -> None:

@@ -322,7 +322,7 @@ def test_flipped_bytes_give_whole_episodes_or_one_error(
     tmp_path: Path, libver: Any, seeds: range
 ) -> None:
     path = write(tmp_path / "a.hdf5", libver=libver)
-    whole, told, truth = path.read_bytes(), list[str](), read(path)
+    whole, messages, truth = path.read_bytes(), list[str](), read(path)
     for seed in seeds:
         path.write_bytes(corrupt(whole, seed))
         try:
@@ -332,8 +332,8 @@ def test_flipped_bytes_give_whole_episodes_or_one_error(
                 np.testing.assert_array_equal(episode.observations[:, :3], true.observations[:, :3])
                 np.testing.assert_array_equal(episode.images["top"], true.images["top"])
         except DataError as error:
-            told.append(str(error))
-    assert len(told) > len(seeds) / 5 and all(text.startswith(f"{path}: ") for text in told)
+            messages.append(str(error))
+    assert len(messages) > len(seeds) / 5 and all(text.startswith(f"{path}: ") for text in messages)
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -122,10 +122,10 @@ def crash_at_any_step(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     count = iter(range(10**6))
 
     def counted(call: Callable[..., Any]) -> Callable[..., Any]:
-        def stopped(*given: Any, **named: Any) -> Any:
+        def stopped(*args: Any, **kwargs: Any) -> Any:
             if next(count) >= step:
                 raise Crash
-            return call(*given, **named)
+            return call(*args, **kwargs)
 
         return stopped
 

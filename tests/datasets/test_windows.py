@@ -128,8 +128,8 @@ def test_steps_beyond_an_end_have_noise_of_their_own() -> None:
 def test_noise_does_not_depend_on_the_length_of_the_chunk() -> None:
     mixture = join_sources([source("a", [10, 10])])
     for t in range(20):
-        kept = noise(mixture, t).kept_noise
-        assert torch.equal(noise(mixture, t, pred=5).kept_noise, kept[:, :5])
+        kept_noise = noise(mixture, t).kept_noise
+        assert torch.equal(noise(mixture, t, pred=5).kept_noise, kept_noise[:, :5])
 
 
 def one_step_episodes() -> Batch:
@@ -150,14 +150,16 @@ def test_the_ambient_loss_is_unbiased_beyond_an_end() -> None:
     Noise that repeated with the entries would pass for signal: a slope of 0.91 and not 0.85.
     """
     s, sigma, sigma_trust = 0.3, 0.35, 0.27
-    kept = one_step_episodes().kept_noise.double()
+    kept_noise = one_step_episodes().kept_noise.double()
     random = torch.Generator().manual_seed(0)
-    x0 = s * torch.randn(len(kept), 1, 1, dtype=torch.float64, generator=random).expand_as(kept)
-    eps = torch.randn(kept.shape, dtype=torch.float64, generator=random)
+    x0 = s * torch.randn(len(kept_noise), 1, 1, dtype=torch.float64, generator=random).expand_as(
+        kept_noise
+    )
+    eps = torch.randn(kept_noise.shape, dtype=torch.float64, generator=random)
     levels = [
-        torch.full((len(kept),), level, dtype=torch.float64) for level in (sigma, sigma_trust)
+        torch.full((len(kept_noise),), level, dtype=torch.float64) for level in (sigma, sigma_trust)
     ]
-    noisy = corrupt(x0, kept, eps, *levels)
+    noisy = corrupt(x0, kept_noise, eps, *levels)
     target, seen = (x.mean(dim=1) for x in (ambient_target(noisy), noisy.x_sigma))
     slope = float((target * seen).sum() / (seen * seen).sum())
     assert slope == pytest.approx(s**2 / (s**2 + sigma**2 / 8), abs=0.015)
@@ -189,9 +191,11 @@ def test_noise_is_standard_normal_and_only_where_it_counts() -> None:
     t = np.arange(0, 4000, 8)
     level = np.where(t < 2000, 0.0, 0.5)
     windows = Windows(mixture, Horizons(2, 8, 4), seed=0)
-    kept = windows.gather(Draw(t, np.ones(500), level)).kept_noise
-    assert (kept[:250] == 0).all()
-    assert abs(float(kept[250:].mean())) < 0.1 and abs(float(kept[250:].std()) - 1) < 0.1
+    kept_noise = windows.gather(Draw(t, np.ones(500), level)).kept_noise
+    assert (kept_noise[:250] == 0).all()
+    assert (
+        abs(float(kept_noise[250:].mean())) < 0.1 and abs(float(kept_noise[250:].std()) - 1) < 0.1
+    )
 
 
 @pytest.mark.parametrize("window", [-1, 11])

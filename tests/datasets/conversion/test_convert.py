@@ -57,7 +57,7 @@ def run_to(out: Path, source: Path, **changes: Any) -> Conversion:
     return convert(ConvertSettings(str(source), str(out), **{"recipe": ask(), **changes}))
 
 
-def held(source: Path) -> list[int]:
+def stored_lengths(source: Path) -> list[int]:
     """The lengths stored, after a check that the rows are the source's."""
     out = source.parent / "out.zarr"
     if not out.exists():
@@ -73,7 +73,7 @@ def held(source: Path) -> list[int]:
 def test_all_of_it_arrives_once(source: Path) -> None:
     conversion = run(source)
     assert (conversion.episodes, conversion.rows, conversion.source_episodes) == (5, 15, 5)
-    assert run(source) == conversion and held(source) == LENGTHS
+    assert run(source) == conversion and stored_lengths(source) == LENGTHS
     store = open_store(conversion.out)
     np.testing.assert_array_equal(store.actions()[:, 0], -np.arange(1, 16))
     assert store.attributes.action_units == ("unknown",)
@@ -86,16 +86,16 @@ def test_it_says_what_was_kept_and_what_left(source: Path) -> None:
     assert "rows: 9, 0.00025 h at 10 Hz\n" in text
     assert "observation: state_0 [unknown], state_1 [unknown]\naction: action_0 [unknown]" in text
     assert "cameras: top\ninstructions: none\n" in text
-    assert held(source) == [3, 4, 2]
+    assert stored_lengths(source) == [3, 4, 2]
 
 
 def test_a_stop_at_any_write_loses_nothing(source: Path) -> None:
     def check(done: bool) -> None:
-        lengths = held(source)
+        lengths = stored_lengths(source)
         assert lengths == LENGTHS[: len(lengths)] and (not done or lengths == LENGTHS)
 
     def two_more() -> None:
-        run(source, max_episodes=min(5, len(held(source)) + 2))
+        run(source, max_episodes=min(5, len(stored_lengths(source)) + 2))
 
     crash_everywhere(two_more, lambda done: check(False))
     crash_everywhere(two_more, lambda done: check(False))
@@ -109,17 +109,17 @@ def test_a_stop_at_any_write_loses_nothing(source: Path) -> None:
 def test_kills_lose_nothing(source: Path) -> None:
     for change in (2, 20, 40):
         kill(run, source, at=Moment(source.parent / "out.zarr", change))
-        lengths = held(source)
+        lengths = stored_lengths(source)
         assert lengths == LENGTHS[: len(lengths)]
     run(source)
-    assert held(source) == LENGTHS
+    assert stored_lengths(source) == LENGTHS
     assert [file.name for file in source.parent.glob("*.partial")] == []
 
 
 def test_more_may_be_asked_for_later_but_not_fewer(source: Path) -> None:
     run(source, max_episodes=2)
     run(source, max_episodes=4)
-    assert held(source) == LENGTHS[:4]
+    assert stored_lengths(source) == LENGTHS[:4]
     with pytest.raises(DataError, match="holds 4 episodes already.*Ask for at least as many"):
         run(source, max_episodes=3)
 
@@ -162,7 +162,7 @@ def test_another_conversion_is_not_continued(source: Path, changes: Any) -> None
     run(source, max_episodes=1)
     with pytest.raises(DataError, match="this store was converted from .* was asked for. Ask for"):
         run(source, **changes)
-    assert held(source) == LENGTHS[:1]
+    assert stored_lengths(source) == LENGTHS[:1]
 
 
 def test_a_store_of_other_origin_is_not_touched(source: Path, describe: Any) -> None:

@@ -35,12 +35,12 @@ def cluster() -> Iterator[None]:
         "include_dashboard": False,
         "object_store_memory": 80 * 2**20,
     }
-    made = library.Cluster(initialize_head=True, head_node_args=nodes)
-    made.add_node(**nodes)
-    ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
+    cluster = library.Cluster(initialize_head=True, head_node_args=nodes)
+    cluster.add_node(**nodes)
+    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
     yield
     ray.shutdown()
-    made.shutdown()
+    cluster.shutdown()
 
 
 def meet(pipe: Path, mode: str) -> str:
@@ -101,8 +101,8 @@ def test_stores_are_annotated(cluster: None, make_store: Any) -> None:
     with open_jobs(RAY) as jobs:
         assert sorted(jobs.each(annotate_store, tasks)) == [(0, None), (1, None), (2, None)]
     for store, (_, annotation) in zip(stores, tasks, strict=True):
-        found: Any = open_store(store.path).annotation
-        np.testing.assert_array_equal(found.sigma_min, annotation.sigma_min)
+        stored: Any = open_store(store.path).annotation
+        np.testing.assert_array_equal(stored.sigma_min, annotation.sigma_min)
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

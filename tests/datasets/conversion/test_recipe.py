@@ -99,9 +99,9 @@ def test_a_stop_at_any_write_loses_nothing(source: Path) -> None:
 
     def check(done: bool) -> None:
         if done or (source.parent / "out.zarr").exists():
-            held = open_store(source.parent / "out.zarr").actions()
-            np.testing.assert_array_equal(held, whole[: len(held)])
-            assert len(held) in (0, 6, 16, 18) and (not done or len(held) == 18)
+            actions = open_store(source.parent / "out.zarr").actions()
+            np.testing.assert_array_equal(actions, whole[: len(actions)])
+            assert len(actions) in (0, 6, 16, 18) and (not done or len(actions) == 18)
 
     def fill() -> None:
         run(source, ask(**STEPS))

@@ -144,11 +144,11 @@ def test_a_stop_at_any_write_loses_nothing(tmp_path: Path, monkeypatch: pytest.M
     run(source, "parts", max_episodes=1)
 
     def check(done: bool) -> None:
-        found = content(source.parent / "parts.zarr")
-        held = len(found["ends"])
-        assert found["ends"] == one["ends"][:held] and (not done or found == one)
-        assert found["actions"] == one["actions"][: found["ends"][-1]]
-        assert one["frames"].startswith(found["frames"])
+        stored = content(source.parent / "parts.zarr")
+        count = len(stored["ends"])
+        assert stored["ends"] == one["ends"][:count] and (not done or stored == one)
+        assert stored["actions"] == one["actions"][: stored["ends"][-1]]
+        assert one["frames"].startswith(stored["frames"])
 
     def act() -> None:
         run_in_parts(source, "parts", range(4))
@@ -359,9 +359,9 @@ def test_a_fault_is_named_and_what_is_converted_stays(
     assert Appender(parts_folder(out) / "000000004").episodes == 2  # the filler, and episode 4
     update_extra(out, left_out=[5])
     run_in_parts(source, "parts", [i for i in range(len(LENGTHS)) if i != 5])
-    found = run(source, "parts", leave_out=[5])  # all is there; parts are cleared away
-    assert content(found) == content(run(source, "one", leave_out=[5]))
-    assert left_behind(found) == []
+    stored = run(source, "parts", leave_out=[5])  # all is there; parts are cleared away
+    assert content(stored) == content(run(source, "one", leave_out=[5]))
+    assert left_behind(stored) == []
 
 
 def test_a_part_whose_place_has_changed_is_copied(
@@ -402,8 +402,8 @@ def test_parts_of_a_store_that_is_gone_are_not_used(
     os.rename(out, source.parent / "gone.zarr")
     other = Recipe(**{**vars(RECIPE), "control_rate": 20.0})
     run(source, "parts", recipe=other, max_episodes=1)
-    found = run(source, "parts", recipe=other)
-    assert content(found) == content(run(source, "one", recipe=other))
+    stored = run(source, "parts", recipe=other)
+    assert content(stored) == content(run(source, "one", recipe=other))
     assert not parts_folder(out).exists()
 
 
@@ -449,8 +449,8 @@ def test_kills_of_parents_and_workers_lose_nothing(
     source, out = write_source(tmp_path / "source", LENGTHS * 2), tmp_path / "killed.zarr"
 
     def check() -> None:
-        found = open_store(out)
-        assert found.episode_lengths.tolist() == (LENGTHS * 2)[: len(found)]
+        stored = open_store(out)
+        assert stored.episode_lengths.tolist() == (LENGTHS * 2)[: len(stored)]
 
     for moment in (Moment(parts_folder(out), 60), Moment(out, 100)):  # parts are laid, are joined
         kill(convert_by_two, source, at=moment)
