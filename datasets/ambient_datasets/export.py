@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from rich.console import Console
 
 from ambient_datasets.keys import Keys
+from ambient_datasets.lines import list_line
 from ambient_datasets.records import Attributes, Episode
 from ambient_datasets.store import Store, open_store
 from ambient_policy.errors import DataError, SettingsError, unknown
@@ -69,13 +70,13 @@ class Export:
     def __str__(self) -> str:
         keys = self.keys
         groups = {**keys.observations, keys.action: self.attributes.action_names}
-        lines = [f"{key}: {', '.join(names)}" for key, names in groups.items()]
-        cameras = ", ".join(f"{name} as {key}" for name, key in keys.cameras.items())
+        cameras = [f"{name} as {key}" for name, key in keys.cameras.items()]
         return "\n".join(
             [
                 f"{self.out}: {self.episodes} episodes, {self.rows} rows",
-                *lines,
-                f"cameras: {cameras or 'none'}; instructions: {self.instructions or 'none'}; "
+                *(list_line(key, names) for key, names in groups.items()),
+                list_line("cameras", cameras or ["none"]),
+                f"instructions: {self.instructions or 'none'}; "
                 f"annotation: {'beside it' if self.annotated else 'none'}",
             ]
         )

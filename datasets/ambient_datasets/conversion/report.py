@@ -1,13 +1,10 @@
 """What a conversion stored, in a few lines."""
 
-import textwrap
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ambient_datasets.lines import list_line
 from ambient_datasets.records import Attributes
-
-WIDTH = 80
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ class Conversion:
         return "\n".join(
             [
                 f"{self.out}:",
-                _line(
+                list_line(
                     "episodes",
                     [
                         f"{self.episodes} of {self.source_episodes}",
@@ -49,20 +46,18 @@ class Conversion:
                         f"{beyond} beyond max_episodes",
                     ],
                 ),
-                _line("rows", [f"{self.rows}", f"{self.rows / rate / 3600:.3g} h at {rate:g} Hz"]),
-                _line("observation", _columns(self.attributes, "observation")),
-                _line("action", _columns(self.attributes, "action")),
-                _line("cameras", self.cameras or ["none"]),
-                _line("instructions", [f"{self.instructions or 'none'}"]),
-                _line("left in the source", self.unused or ["nothing that is there at every step"]),
+                list_line(
+                    "rows", [f"{self.rows}", f"{self.rows / rate / 3600:.3g} h at {rate:g} Hz"]
+                ),
+                list_line("observation", _columns(self.attributes, "observation")),
+                list_line("action", _columns(self.attributes, "action")),
+                list_line("cameras", self.cameras or ["none"]),
+                list_line("instructions", [f"{self.instructions or 'none'}"]),
+                list_line(
+                    "left in the source", self.unused or ["nothing that is there at every step"]
+                ),
             ]
         )
-
-
-def _line(title: str, items: Sequence[str]) -> str:
-    """One line, or several of at most ``WIDTH`` characters."""
-    words = f"{title}: {', '.join(items)}"
-    return textwrap.fill(words, WIDTH, subsequent_indent="  ", break_long_words=False)
 
 
 def _columns(attributes: Attributes, kind: str) -> list[str]:
