@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ambient_datasets.frames import JoinedFrames
 from ambient_datasets.source import Source
 from ambient_datasets.store import Attributes
-from ambient_datasets.tables import JoinedTable, Table
+from ambient_datasets.tables import JoinedTable
 from ambient_datasets.thresholds import resolve_thresholds
 from ambient_datasets.union import places, unite
 from ambient_policy.errors import DataError, SettingsError, listed
@@ -108,38 +108,18 @@ class Mixture:
         windows = np.array([source.windows for source in sources])
         firsts = np.cumsum(windows) - windows
         lengths = np.concatenate([s.store.episode_lengths[: s.episodes] for s in sources])
-        taught = np.array([source.taught_windows for source in sources])
-        teaches = np.concatenate([source.taught for source in sources])
-        shares = [s.settings.sampling_weight for s in sources]
-        weights = [n if w is None else w for n, w in zip(taught, shares, strict=True)]
-        window_weight = np.repeat(np.array(weights, np.float64) / taught, counts)
-        window_weight = np.where(teaches, window_weight, 0.0)
-        if settings.arm.reweight:
-            rejected = np.repeat([s.settings.trust is Trust.rejected for s in sources], counts)
-            masses = (trusted, settings.tuned.trusted_weight or 0.0), (~trusted & ~rejected, 1.0)
-            window_weight = _reweighted(window_weight, lengths, *masses)
         origins = [
             _noise_row(s.name) - int(first) for s, first in zip(sources, firsts, strict=True)
         ]
         return cls(
             names=tuple(source.name for source in sources),
             attributes=attributes,
-            observations=_join_tables(
-                [s.store.observation_table for s in sources],
-                windows,
-                [s.store.attributes.observation_names for s in sources],
-                attributes.observation_names,
-            ),
-            actions=_join_tables(
-                [s.store.action_table for s in sources],
-                windows,
-                [s.store.attributes.action_names for s in sources],
-                attributes.action_names,
-            ),
+            observations=_join_tables(sources, windows, attributes, "observation"),
+            actions=_join_tables(sources, windows, attributes, "action"),
             episode_starts=np.cumsum(lengths) - lengths,
             episode_lengths=lengths,
             source_of_episode=np.repeat(np.arange(len(sources)), counts),
-            window_weight=window_weight,
+            window_weight=_window_weights(settings, sources, lengths, trusted),
             sigma_min=np.concatenate([each.sigma_min for each in thresholds]),
             sigma_max=np.concatenate([each.sigma_max for each in thresholds]),
             trusted=trusted,
@@ -147,7 +127,7 @@ class Mixture:
             origins=tuple(each.origin for each in thresholds),
             noise_origin=np.repeat(np.array(origins, np.int64), counts),
             held_out=np.concatenate([source.held_out for source in sources]),
-            taught=teaches,
+            taught=np.concatenate([source.taught for source in sources]),
             cameras={name: _join_frames(name, sources, firsts) for name in settings.cameras},
         )
 
@@ -194,6 +174,33 @@ def _role(source: Source) -> str:
     return "by episode" if trust is None else trust.value
 
 
+def _window_weights(
+    settings: RunSettings,
+    sources: Sequence[Source],
+    lengths: NDArray[np.int64],
+    trusted: NDArray[np.bool_],
+) -> NDArray[np.float64]:
+    """(E,) the weight of each window of an episode: w_i / N_i; 0 if it does not teach.
+
+    Args:
+        settings: of the run: whether its arm weighs the roles.
+        sources: of the mixture.
+        lengths: (E,) of the episodes.
+        trusted: (E,) their role.
+    """
+    counts = [source.episodes for source in sources]
+    taught = np.array([source.taught_windows for source in sources])
+    shares = [source.settings.sampling_weight for source in sources]
+    weights = [n if w is None else w for n, w in zip(taught, shares, strict=True)]
+    weight = np.repeat(np.array(weights, np.float64) / taught, counts)
+    weight = np.where(np.concatenate([source.taught for source in sources]), weight, 0.0)
+    if not settings.arm.reweight:
+        return weight
+    rejected = np.repeat([s.settings.trust is Trust.rejected for s in sources], counts)
+    masses = (trusted, settings.tuned.trusted_weight or 0.0), (~trusted & ~rejected, 1.0)
+    return _reweighted(weight, lengths, *masses)
+
+
 def _reweighted(
     weight: NDArray[np.float64],
     lengths: NDArray[np.int64],
@@ -217,15 +224,15 @@ def _noise_row(name: str) -> int:
 
 
 def _join_tables(
-    tables: Sequence[Table],
-    rows: NDArray[np.int64],
-    names: Sequence[tuple[str, ...]],
-    whole: tuple[str, ...],
+    sources: Sequence[Source], rows: NDArray[np.int64], whole: Attributes, kind: str
 ) -> JoinedTable:
     """The first rows of each, one table after the other, each column where the whole has it."""
+    tables = (getattr(source.store, f"{kind}_table") for source in sources)
     parts = tuple(table.head(int(n)) for table, n in zip(tables, rows, strict=True))
-    own = tuple(places(columns, whole) for columns in names)
-    return JoinedTable(parts, np.cumsum(rows) - rows, own, len(whole))
+    columns = getattr(whole, f"{kind}_names")
+    own = (getattr(source.store.attributes, f"{kind}_names") for source in sources)
+    placed = tuple(places(names, columns) for names in own)
+    return JoinedTable(parts, np.cumsum(rows) - rows, placed, len(columns))
 
 
 def _join_frames(camera: str, sources: Sequence[Source], firsts: NDArray[np.int64]) -> JoinedFrames:
