@@ -219,6 +219,16 @@ class ArmSettings:
             "everything, nothing or below.",
         )
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The thresholds of suboptimal episodes that count: sigma_min, sigma_max, both or none."""
+        low = Teaches.below is self.trusted or self.suboptimal in (
+            Teaches.above,
+            Teaches.above_or_below,
+        )
+        high = self.suboptimal is Teaches.above_or_below
+        return ("sigma_min",) * low + ("sigma_max",) * high
+
 
 @dataclass
 class DataSettings:

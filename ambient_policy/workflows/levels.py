@@ -23,7 +23,7 @@ def levels(settings: RunSettings) -> None:
     thresholds = thresholds_table(settings)
     if thresholds.row_count:
         console.print(thresholds)
-    if any(source.trust is not Trust.trusted for source in settings.sources.values()):
+    if any(_annotated(settings, source) for source in settings.sources.values()):
         console.print(
             f"{UNSAID}: as its store's annotation says, which comes before tuned numbers too",
             highlight=False,
@@ -72,6 +72,12 @@ def teaches(settings: RunSettings, source: SourceSettings, sigma: float) -> str:
     pair = np.array([[low], [high]], np.float64)
     admission = Admission(pair[0], pair[1], loss.ambient, loss.s_max)
     return "yes" if admission.admits(np.array([0]), np.array([sigma])).all() else "no"
+
+
+def _annotated(settings: RunSettings, source: SourceSettings) -> bool:
+    """Whether an annotation of the source's store, if there is one, would count."""
+    unsaid = any(getattr(source, key) is None for key in settings.arm.reads)
+    return source.trust is None or (source.trust is Trust.suboptimal and unsaid)
 
 
 def _number(settings: RunSettings, source: SourceSettings, key: str) -> float | None:

@@ -30,7 +30,7 @@ def show_sources(parts: Parts, console: Console) -> None:
 
 
 def arm_in_words(settings: RunSettings) -> str:
-    """What each role teaches, with the thresholds that all sources share."""
+    """What each role teaches, with the numbers of ``tuned`` that the arm reads."""
     arm, tuned = settings.arm, settings.tuned
     words = {
         Teaches.everything: "every noise level",
@@ -41,7 +41,7 @@ def arm_in_words(settings: RunSettings) -> str:
     }
     shared = [
         f"{name} = {getattr(tuned, name):.4g}"
-        for name in ("sigma_min", "sigma_max", "trusted_weight")
+        for name in (*arm.reads, *["trusted_weight"] * arm.reweight)
         if getattr(tuned, name) is not None
     ]
     return (

@@ -56,7 +56,8 @@ def _rows(settings: RunSettings, world: World, console: Console) -> Iterator[Row
         show_sources(parts, console)
         state = loop.begin(policy, settings, checkpoints)
         start, steps = state.step, settings.training.steps
-        console.print(f"training {folder} from step {start} to {steps}", markup=False)
+        line = f"training {folder} from step {start} to {steps}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)  # paths stay whole
         rows = loop.train(state, parts.batch_at, settings, checkpoints, held_out, world)
         tracker = stack.enter_context(Tracker(folder, settings, start)) if world.leads else None
         for row in show(rows, start, steps, console):

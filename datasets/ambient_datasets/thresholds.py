@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from ambient_datasets.source import Source
 from ambient_policy.errors import DataError, SettingsError
-from ambient_policy.settings import ArmSettings, RunSettings, Teaches, Trust
+from ambient_policy.settings import RunSettings, Teaches, Trust
 
 Sigma = NDArray[np.float64]
 KEYS = ("sigma_min", "sigma_max")
-READ = {Teaches.above: KEYS[:1], Teaches.above_or_below: KEYS}  # by what suboptimal episodes teach
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +68,7 @@ def _own(settings: RunSettings, source: Source, fingerprint: str) -> Thresholds:
         low, high = (np.full(count, number) for number in pair)
         return Thresholds(low, high, np.full(count, trust is Trust.trusted), "")
     origins = {key: _origin(source, key) for key in KEYS}
-    read = [origins[key] for key in _keys_read(settings.arm)]
+    read = [origins[key] for key in settings.arm.reads]
     if "annotation" in read:
         _check_fingerprint(source, fingerprint)
     low, high = (_numbers(settings, source, *pair) for pair in origins.items())
@@ -95,12 +94,6 @@ def _numbers(settings: RunSettings, source: Source, key: str, origin: str) -> Si
     if origin == "annotation":
         return np.asarray(number[: source.episodes], np.float64)
     return np.full(source.episodes, np.nan if number is None else number, np.float64)
-
-
-def _keys_read(arm: ArmSettings) -> list[str]:
-    """The numbers of suboptimal episodes that count under an arm."""
-    by_trusted = KEYS[:1] if arm.trusted is Teaches.below else ()
-    return list(dict.fromkeys((*by_trusted, *READ.get(arm.suboptimal, ()))))
 
 
 def _under_arm(settings: RunSettings, source: Source, own: Thresholds, lowest: float) -> Thresholds:
@@ -172,7 +165,9 @@ def _check_fingerprint(source: Source, fingerprint: str) -> None:
 def _check_numbers(settings: RunSettings, source: Source, own: Thresholds) -> None:
     """Refuse an arm that needs a number which nobody gave."""
     word, suboptimal = settings.arm.suboptimal, ~own.trusted
-    for key in READ.get(word, ()):
+    if word in (Teaches.everything, Teaches.nothing):
+        return
+    for key in settings.arm.reads:
         if np.isnan(getattr(own, key)[suboptimal]).any():
             raise SettingsError(
                 f"arm '{settings.label}' lets suboptimal episodes teach "
