@@ -55,39 +55,49 @@ class SolverChange:
 
 
 @dataclass
-class EvaluateSettings:
-    """Which policy, on which starts."""
+class RolloutSettings:
+    """On which starts a policy acts, and how."""
 
-    # folder of a run, of one of its checkpoints, or of an exported policy
-    run: str = "???"
-    # of a run, the step of its checkpoint; null = the one declared before training
-    checkpoint: int | None = None
-    # gymnasium id; null = the one the policy was trained for (no other is accepted)
-    task: str | None = None
     # number of starts, and the seed of the first; the others follow it
     episodes: int = 200
     first_seed: int = 100000
     # of the denoising noise
     seed: int = 0
-    # worlds that run side by side
-    worlds: int = 200
+    # step of the checkpoint; null = the one that the run declared before training
+    checkpoint: int | None = None
     # sampler; null = as trained
     solver: SolverChange = field(default_factory=SolverChange)
+    # worlds that run side by side
+    worlds: int = 200
+    # where the policy plans: cpu, cuda, cuda:1 ...; null = where it was trained
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("episodes", "worlds"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} = {getattr(self, name)} must be at least 1.")
+
+
+@dataclass
+class EvaluateSettings(RolloutSettings):
+    """Which policy, on which starts."""
+
+    # folder of a run, of one of its checkpoints, or of an exported policy
+    run: str = "???"
+    # gymnasium id; null = the one the policy was trained for (no other is accepted)
+    task: str | None = None
     # episode seeds to film, and the suffix that decides the format (mp4 or gif)
     videos: list[int] = field(default_factory=list)
     video_format: str = "mp4"
     # torch's threads
     threads: int = 2
-    # where the policy plans: cpu, cuda, cuda:1 ...; null = where it was trained
-    device: str | None = None
     # folder of the results; null = evaluation/ in that of the run
     out: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("episodes", "worlds", "threads"):
-            value = getattr(self, name)
-            if value < 1:
-                raise SettingsError(f"{name} = {value} must be at least 1.")
+        super().__post_init__()
+        if self.threads < 1:
+            raise SettingsError(f"threads = {self.threads} must be at least 1.")
 
     @property
     def folder(self) -> Path:
@@ -96,10 +106,10 @@ class EvaluateSettings:
 
 
 def load(settings: EvaluateSettings) -> SavedPolicy:
-    """The policy on its device, with the solver that is to be evaluated.
+    """The policy that is to be evaluated, on the CPU, with the solver of the evaluation.
 
     Raises:
-        AmbientPolicyError: naming what is wrong with folder, task, solver or device.
+        AmbientPolicyError: naming what is wrong with folder, task or solver.
     """
     saved = open_policy(settings.run, settings.checkpoint)
     spec = saved.policy.spec
@@ -110,9 +120,18 @@ def load(settings: EvaluateSettings) -> SavedPolicy:
         )
     policy = saved.policy.with_solver(settings.solver.apply(spec.solver))
     policy.spec.solver.calls(spec.noise)  # refuses a grid that does not fit
+    return replace(saved, policy=policy)
+
+
+def place(settings: EvaluateSettings, saved: SavedPolicy) -> SavedPolicy:
+    """The policy on the device of the evaluation.
+
+    Raises:
+        SettingsError: if this machine does not have it.
+    """
     device = settings.device or saved.settings.training.device
     check_device(device, "device")
-    return replace(saved, policy=policy.to(device))
+    return replace(saved, policy=saved.policy.to(device))
 
 
 def fingerprint(policy: Policy) -> str:
@@ -181,13 +200,26 @@ def summarize(settings: EvaluateSettings, saved: SavedPolicy) -> dict[str, Any]:
     }
 
 
+def stored_episodes(settings: EvaluateSettings) -> list[EpisodeRecord] | None:
+    """The episodes on these starts if they lie there already; no device is touched."""
+    if _is_stored(settings.folder, summarize(settings, load(settings))):
+        return read_episodes(settings.folder / EPISODES)
+    return None
+
+
+def _is_stored(folder: Path, summary: dict[str, Any]) -> bool:
+    path = folder / SUMMARY
+    return path.exists() and json.loads(path.read_text()) == summary
+
+
 def episodes_of(settings: EvaluateSettings, console: Console) -> list[EpisodeRecord]:
     """The episodes on these starts; read back if they lie there already."""
     saved, folder = load(settings), settings.folder
     spec, summary = saved.policy.spec, summarize(settings, saved)
     check_folder(folder)
-    if (folder / SUMMARY).exists() and json.loads((folder / SUMMARY).read_text()) == summary:
+    if _is_stored(folder, summary):
         return read_episodes(folder / EPISODES)
+    saved = place(settings, saved)
     torch.set_num_threads(settings.threads)
     trajectories = roll_out(settings, saved, console)
     path = [spec.own_observations.index(name) for name in saved.settings.task.path]

@@ -2,18 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import is_dataclass
+from itertools import product
 from typing import Any, get_args, get_origin, get_type_hints
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ambient_policy.errors import SettingsError
 from ambient_policy.workflows import settings_of
 from ambient_policy.workflows.configs import CONFIGS as CONFIGS
 from ambient_policy.workflows.configs import folders
@@ -83,3 +86,32 @@ def compose(verb: str, overrides: Sequence[str]) -> Any:
 def compose_yaml(verb: str, overrides: Sequence[str]) -> str:
     """The same as YAML, before the checks across keys."""
     return OmegaConf.to_yaml(_compose_config(verb, overrides))
+
+
+def combinations(words: Sequence[str]) -> list[list[str]]:
+    """The overrides of every run of a sweep: each combination of the values that keys have.
+
+    Raises:
+        SettingsError: for what hydra cannot read, or a key without any value.
+    """
+    choices = [_values(word) for word in words]
+    for word, values in zip(words, choices, strict=True):
+        if not values:
+            raise SettingsError(f"{word}: the key has no value, so there is no run.")
+    return [list(point) for point in product(*choices)]
+
+
+def _values(word: str) -> list[str]:
+    """The overrides that one with several values stands for."""
+    try:
+        override = OverridesParser.create().parse_override(word)
+        if not override.is_sweep_override():
+            return [word]
+        key = override.get_key_element()
+        return [f"{key}={value}" for value in override.sweep_string_iterator()]
+    except OverrideParseException as error:
+        raise explain(error, "sweep", [word]) from error
+    except HydraException as error:
+        raise SettingsError(f"{word}: {error}. Several values are key=a,b or key=range(5).") from (
+            error
+        )

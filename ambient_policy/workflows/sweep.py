@@ -1,48 +1,97 @@
-"""Train a grid of runs: ``python scripts/sweep.py arm=cotrain,ambient 'seed=range(5)'``.
+"""Train every combination of settings with several values.
 
-Through Hydra's multirun: on this machine, or with ``hydra/launcher=slurm`` or ``ray_cluster`` on
-many. All runs are composed and checked before the first starts; started again, the sweep continues.
-Settings ``evaluate.*`` are evaluate.py's: with any of them each run is evaluated after training.
+ambient-policy sweep experiment=maze arm=cotrain,ambient 'seed=range(5)' jobs.workers=4
 """
 
-import os
-import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
 
-import hydra
-from hydra.core.global_hydra import GlobalHydra
 from rich.console import Console
 
-from ambient_policy.workflows.grid import compare_commands, plan, split
-from ambient_policy.workflows.jobs import report, task, watched
-from ambient_policy.workflows.settings import CONFIGS
+from ambient_policy.errors import SettingsError
+from ambient_policy.jobs import JobSettings
+from ambient_policy.settings import RunSettings
+from ambient_policy.workflows.arms import CompareSettings
+from ambient_policy.workflows.command import command_line
+from ambient_policy.workflows.evaluation import RolloutSettings
+from ambient_policy.workflows.execution import execute
+from ambient_policy.workflows.grid import Grid, Run, check_grid
+from ambient_policy.workflows.settings import combinations, compose
+
+# keys of a sweep that are not of its trainings
+OWN = ("jobs", "evaluation")
+# of the overrides of a run, those that say which run of its arm it is
+NAMES = ("root", "label", "seed")
 
 
-def launch(own: Sequence[str], engine: Sequence[str], call: Callable[[Any], None]) -> None:
-    """Hand the grid to hydra."""
-    # processes that other machines or engines start must find the scripts
-    places = [str(Path(__file__).resolve().parent), os.environ.get("PYTHONPATH", "")]
-    os.environ["PYTHONPATH"] = os.pathsep.join(place for place in places if place)
-    before = sys.argv
-    sys.argv = [__file__, "--multirun", *own, *engine]
-    try:
-        hydra.main(config_path=str(CONFIGS), config_name="sweep", version_base="1.3")(call)()
-    finally:
-        sys.argv = before
-        GlobalHydra.instance().clear()
+@dataclass
+class SweepSettings(RunSettings):
+    """A run, where all runs run, and how their policies are evaluated."""
+
+    # how many runs at a time, and where
+    jobs: JobSettings = field(default_factory=JobSettings)
+    # of every run after its training, e.g. evaluation.episodes=200; null = none
+    evaluation: RolloutSettings | None = None
+
+    @property
+    def run(self) -> RunSettings:
+        """The training alone."""
+        return RunSettings(**{item.name: getattr(self, item.name) for item in fields(RunSettings)})
 
 
-def main(overrides: Sequence[str]) -> None:
-    """Plan, launch, report."""
-    jobs, console = plan(overrides), Console(file=sys.stdout)
-    own, engine, evaluation = split(overrides)
-    console.print(f"{len(jobs)} runs, {sum(job.finished for job in jobs)} of them finished")
-    try:
-        with watched(jobs, console):
-            launch(own, engine, task(evaluation, Path.cwd()))
-    finally:
-        report(jobs, console)
-    for command in compare_commands(jobs, evaluation):
+def sweep(words: Sequence[str]) -> None:
+    """Train every combination of settings with several values: arm=cotrain,ambient seed=range(5).
+
+    Values with commas outside of brackets, range() and choice() are swept over. All runs are
+    composed and checked before the first starts. Started again, the sweep goes on.
+    """
+    console, grid = Console(), plan(words)
+    execute(grid, console)
+    for command in compare_commands(grid):
         console.print(command, soft_wrap=True, markup=False, highlight=False)
+
+
+def plan(words: Sequence[str]) -> Grid:
+    """All runs of a sweep, checked.
+
+    Raises:
+        AmbientPolicyError: for whatever is wrong with any of them; nothing is written then.
+    """
+    points = [(point, compose("sweep", point)) for point in combinations(words)]
+    first: SweepSettings = points[0][1]
+    for _, settings in points:
+        if (settings.jobs, settings.evaluation) != (first.jobs, first.evaluation):
+            raise SettingsError(
+                "jobs and evaluation are the same for all runs of a sweep: give each of their keys "
+                "one value."
+            )
+    runs = [Run(settings.run, _of_training(point)) for point, settings in points]
+    grid = Grid(runs, first.jobs, first.evaluation)
+    check_grid(grid)
+    return grid
+
+
+def compare_commands(grid: Grid) -> list[str]:
+    """For each root, the command that evaluates what is not evaluated and tables all arms."""
+    roots = dict.fromkeys(run.settings.root for run in grid.runs)
+    return [command_line("compare", _comparison(root, grid)) for root in roots]
+
+
+def _comparison(root: str, grid: Grid) -> CompareSettings:
+    runs = [run for run in grid.runs if run.settings.root == root]
+    shared = [o for o in runs[0].overrides if all(o in run.overrides for run in runs)]
+    return CompareSettings(
+        root=root,
+        overrides=_unnamed(shared),
+        arms={run.arm: _unnamed(o for o in run.overrides if o not in shared) for run in runs},
+        seeds=sorted({run.seed for run in runs}),
+        evaluation=grid.evaluation or RolloutSettings(),
+    )
+
+
+def _of_training(overrides: Sequence[str]) -> list[str]:
+    return [o for o in overrides if o.lstrip("+~").partition("=")[0].split(".")[0] not in OWN]
+
+
+def _unnamed(overrides: Iterable[str]) -> list[str]:
+    return [o for o in overrides if o.partition("=")[0] not in NAMES]
