@@ -8,6 +8,9 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import Enum
 from typing import Any
 
+PLAIN = re.compile(r"[A-Za-z_/.][\w/.-]*", re.ASCII)
+NO_TEXT = ("null", "true", "false", "inf", "nan")
+
 
 def command_line(verb: str, settings: Any) -> str:
     """``ambient-policy VERB`` with every key that is not at its default.
@@ -45,7 +48,9 @@ def quoted(value: Any) -> str:
 
 
 def _quoted_text(text: str) -> str:
-    """In double quotes, in which only backslashes before a quote are doubled."""
+    """In double quotes, in which only backslashes before a quote are doubled; words as they are."""
+    if PLAIN.fullmatch(text) and text.lower() not in NO_TEXT:
+        return text
     plain = text.replace("${", r"\${")  # no interpolation
     escaped = re.sub(r'(\\*)"', r'\1\1\\"', plain)
     return f'"{escaped}{_backslashes(escaped)}"'

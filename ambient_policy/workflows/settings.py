@@ -104,7 +104,7 @@ def combinations(words: Sequence[str]) -> list[list[str]]:
 def _values(word: str) -> list[str]:
     """The overrides that one with several values stands for."""
     try:
-        override = OverridesParser.create().parse_override(word)
+        override = OverridesParser.create().parse_overrides([word])[0]
         if not override.is_sweep_override():
             return [word]
         key = override.get_key_element()
@@ -112,6 +112,6 @@ def _values(word: str) -> list[str]:
     except OverrideParseException as error:
         raise explain(error, "sweep", [word]) from error
     except HydraException as error:
-        raise SettingsError(f"{word}: {error}. Several values are key=a,b or key=range(5).") from (
-            error
-        )
+        raise SettingsError(
+            f"{word}: {error}. Give the values of a sweep as key=a,b or key=range(5)."
+        ) from error

@@ -25,13 +25,31 @@ NAMES = ("root", "label", "seed")
 
 
 @dataclass
+class EvaluationSettings(RolloutSettings):
+    """The evaluation of every run after its training."""
+
+    # number of starts, and the seed of the first; 0 = no evaluation
+    episodes: int = 0
+
+    def __post_init__(self) -> None:
+        if self.episodes:
+            super().__post_init__()
+
+    @property
+    def rollouts(self) -> RolloutSettings | None:
+        """On which starts; None for no evaluation."""
+        values = {item.name: getattr(self, item.name) for item in fields(RolloutSettings)}
+        return RolloutSettings(**values) if self.episodes else None
+
+
+@dataclass
 class SweepSettings(RunSettings):
     """A run, where all runs run, and how their policies are evaluated."""
 
     # how many runs at a time, and where
     jobs: JobSettings = field(default_factory=JobSettings)
-    # of every run after its training, e.g. evaluation.episodes=200; null = none
-    evaluation: RolloutSettings | None = None
+    # of every run after its training, with evaluation.episodes=200
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
 
     @property
     def run(self) -> RunSettings:
@@ -66,7 +84,7 @@ def plan(words: Sequence[str]) -> Grid:
                 "one value."
             )
     runs = [Run(settings.run, _of_training(point)) for point, settings in points]
-    grid = Grid(runs, first.jobs, first.evaluation)
+    grid = Grid(runs, first.jobs, first.evaluation.rollouts)
     check_grid(grid)
     return grid
 
