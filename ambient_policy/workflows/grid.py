@@ -15,8 +15,8 @@ from ambient_policy.saved import find_policy, steps_saved
 from ambient_policy.settings import RunSettings
 from ambient_policy.training.loop import check_device
 from ambient_policy.workflows.evaluation import EvaluateSettings, RolloutSettings, stored_episodes
-from ambient_policy.workflows.folders import refuse_other
-from ambient_policy.workflows.preparation import build
+from ambient_policy.workflows.preparation import prepare
+from ambient_policy.workflows.training import refuse_other
 
 LONGEST_ROW = 16_384  # of a log [bytes]
 
@@ -164,17 +164,21 @@ def _check_devices(run: Run, grid: Grid) -> None:
 
 
 def _check_evaluation(run: Run, grid: Grid) -> None:
-    """Refuse a task without a world, and a solver that does not fit the noise levels."""
+    """Refuse a solver that does not fit the noise levels."""
     if grid.evaluation is not None:
-        find_spec(run.settings.task.id)
         grid.evaluation.solver.apply(run.settings.solver).calls(run.settings.noise)
 
 
 def _check_data(grid: Grid) -> None:
-    """Prepare every kind of run that is to be trained once, and drop it again."""
+    """Prepare every kind of run that is to be trained once, and drop it again.
+
+    Refuses data that cannot be used, and a task to evaluate in that has no world here.
+    """
     kinds: list[RunSettings] = []
     for run in grid.runs:
-        kind = replace(run.settings, seed=0, label="", start_from=None)
+        kind = replace(run.settings, seed=0, label="any", start_from=None)
         if kind not in kinds and not run.trained:
-            build(run.settings)
+            spec = prepare(run.settings).spec
             kinds.append(kind)
+            if grid.evaluation is not None:
+                find_spec(spec.task)

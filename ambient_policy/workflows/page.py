@@ -19,7 +19,7 @@ from ambient_policy.workflows.command import command_line
 from ambient_policy.workflows.contributions import Contributions, contributions
 from ambient_policy.workflows.evaluation import EvaluateSettings, load
 from ambient_policy.workflows.grid import Grid, Run
-from ambient_policy.workflows.preparation import Parts, build
+from ambient_policy.workflows.preparation import Parts, prepare
 
 
 def page_of(settings: CompareSettings, grid: Grid) -> Page:
@@ -58,8 +58,8 @@ def _arm(runs: Sequence[Run], grid: Grid) -> ArmResult:
     first = runs[0]
     evaluation = grid.evaluation_of(first)
     assert evaluation is not None
-    parts = build(first.settings)
-    sources = contributions(parts.mixture, parts.sampler, first.settings.sources)
+    parts = prepare(first.settings)
+    sources = contributions(parts.mixture, parts.sampler)
     draws = count_draws(parts, sources)
     del parts
     policy = load(evaluation).policy

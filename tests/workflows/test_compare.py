@@ -26,7 +26,7 @@ def overrides(shared_maze: list[str]) -> Overrides:
             f"overrides=[{','.join(tiny)}]",
             "~arms.cotrain",
             "baseline=target_only",
-            "episodes=4",
+            "evaluation.episodes=4",
             *more,
         ]
 
@@ -106,14 +106,14 @@ def test_a_training_that_fails_is_named(tmp_path: Path, overrides: Overrides) ->
     ("more", "parts"),
     [
         (["baseline=cotrain"], ["unknown baseline 'cotrain'", "ambient, target_only"]),
-        (['arms.ambient=["arm=ambiant"]'], ["arm/ambiant", "ambient_locality", "target_only"]),
+        (['arms.ambient=["arm=ambiant"]'], ["arm 'ambiant'", "ambient_locality", "target_only"]),
         (['arms.ambient=["training.stepz=1"]'], ["'training.stepz'", "'training.steps'"]),
         (['arms.ambient=["network.kernel=4"]'], ["network.kernel = 4", "odd"]),
         (["seeds=[]"], ["seeds"]),
         (["~arms.ambient", "~arms.target_only", "baseline=null"], ["arms"]),
-        (["workers=0"], ["workers = 0", "at least 1"]),
-        (["episodes=0"], ["episodes = 0", "at least 1"]),
-        (["comparison=nothing"], ["comparison/nothing", "demo", "maze", "maze_sweep"]),
+        (["jobs.workers=0"], ["jobs.workers = 0", "at least 1"]),
+        (["evaluation.episodes=0"], ["episodes = 0", "at least 1"]),
+        (["comparison=nothing"], ["comparison 'nothing'", "demo", "maze", "maze_sweep"]),
     ],
 )
 def test_what_is_wrong_is_said_before_any_training(
@@ -126,7 +126,7 @@ def test_what_is_wrong_is_said_before_any_training(
     def never(*arguments: object) -> None:
         raise AssertionError("training began")
 
-    monkeypatch.setattr(comparison, "train_all", never)
+    monkeypatch.setattr(comparison, "execute", never)
     with pytest.raises(AmbientPolicyError) as caught:
         perform("compare", overrides(tmp_path, *more))
     assert [part for part in parts if part not in str(caught.value)] == [], str(caught.value)
@@ -139,5 +139,5 @@ def test_missing_demonstrations_are_said_before_any_training(
     more = 'arms.ambient=["arm=ambient","sources.trusted.path=nowhere.zarr"]'
     with pytest.raises(DataError, match=r"nowhere.zarr: there is no such store"):
         perform("compare", overrides(tmp_path, more))
-    with pytest.raises(SettingsError, match=r"no value for root; give it as root=..."):
-        perform("compare", ["comparison=demo", "root=???"])
+    with pytest.raises(SettingsError, match=r"arms = \[\], .*comparison=maze"):
+        perform("compare", [])

@@ -58,9 +58,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def compared(here: Path) -> Path:
     """The folder of the comparison, trained for four steps."""
     tiny = ",".join(f'"{change}"' for change in ["experiment=openx_mixture", *TINY])
-    perform(
-        "compare", ["comparison=openx_mixture", f"overrides=[{tiny}]", "episodes=2", "workers=1"]
-    )
+    perform("compare", ["comparison=openx_mixture", f"overrides=[{tiny}]", "evaluation.episodes=2"])
     return here / "runs" / "openx_mixture"
 
 

@@ -1,7 +1,5 @@
 """A sweep is its trainings: the same runs, found by compare; what is wrong is said before any."""
 
-import json
-import os
 import shlex
 import subprocess
 import sys
@@ -9,23 +7,20 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ambient_policy.cli import perform
-from ambient_policy.errors import AmbientPolicyError
+from ambient_policy.errors import AmbientPolicyError, SettingsError
 from ambient_policy.files import lock_folder
-from ambient_policy.workflows import settings as compose
-from ambient_policy.workflows import sweep as sweep
-from ambient_policy.workflows.grid import (
-    PLUGINS,
-    check_launcher,
-    compare_commands,
-    expand,
-    installed,
-    plan,
-)
+from ambient_policy.settings import RunSettings
+from ambient_policy.workflows import sweep
+from ambient_policy.workflows.arms import grid_of
+from ambient_policy.workflows.configs import CONFIGS
+from ambient_policy.workflows.grid import Grid
+from ambient_policy.workflows.settings import compose
+from ambient_policy.workflows.sweep import compare_commands, plan
 
 LABEL = "label=ambient_${tuned.sigma_min}"
-QUIET = ["hydra/hydra_logging=none", "hydra/launcher=basic"]
 
 
 def weights(run: Path, step: int = 4) -> bytes:
@@ -39,28 +34,39 @@ def written(root: Path) -> dict[Path, int]:
 
 
 @pytest.fixture(scope="module")
-def grid(shared_maze: list[str], tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def words(shared_maze: list[str], tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Two thresholds, two seeds, four starts each, in a folder of their own."""
     root = tmp_path_factory.mktemp("sweep")
     arms = ["arm=ambient", "tuned.sigma_min=0.1,0.31", LABEL, "seed=range(2)"]
-    place = [f"root={root}/runs", f"hydra.sweep.dir={root}/sweeps"]
-    return [*shared_maze, *arms, *place, *QUIET, "evaluate.episodes=4"]
+    return [*shared_maze, *arms, f"root={root}", "jobs.workers=2", "evaluation.episodes=4"]
 
 
 @pytest.fixture(scope="module")
-def root(grid: list[str]) -> Path:
-    """The folder of the runs of that sweep, made."""
-    perform("sweep", grid)
-    return Path(next(o for o in grid if o.startswith("hydra.sweep.dir=")).split("=")[1]).parent
+def root(words: list[str]) -> Path:
+    """The folder of the runs of that sweep, trained and evaluated."""
+    perform("sweep", words)
+    return Path([o for o in words if o.startswith("root=")][-1].removeprefix("root="))
 
 
-def test_every_combination_is_a_run_of_its_own(shared_maze: list[str]) -> None:
-    swept = ["arm=reweighted,cotrain", "seed=range(3)", "tuned.trusted_weight=choice(1,2)"]
-    jobs = expand([*shared_maze, *swept, "label=${sources.trusted.weight}_${tuned.trusted_weight}"])
-    told = [(j.settings.label, j.settings.seed, j.settings.sources["trusted"].weight) for j in jobs]
-    assert told[:3] == [("1.0_1.0", 0, 1.0), ("2.0_2.0", 0, 2.0), ("1.0_1.0", 1, 1.0)]
-    assert told[6:8] == [("None_1.0", 0, None), ("None_2.0", 0, None)]
-    assert len(told) == 12
+def test_every_combination_is_a_run_of_its_own(shared_maze: list[str], tmp_path: Path) -> None:
+    swept = ["arm=reweighted", "seed=range(2)", "tuned.trusted_weight=choice(1,2)"]
+    names = [
+        f"root={tmp_path}",
+        "label=weight_${tuned.trusted_weight}",
+        "jobs.workers=3",
+    ]
+    grid = plan([*shared_maze, *swept, *names])
+    runs = [(run.arm, run.seed, run.settings.tuned.trusted_weight) for run in grid.runs]
+    assert runs == [
+        (f"weight_{weight}", seed, weight) for seed in range(2) for weight in (1.0, 2.0)
+    ]
+    assert {type(run.settings) for run in grid.runs} == {RunSettings}
+    assert shlex.split(grid.runs[1].command)[-4:] == [
+        "seed=0",
+        "tuned.trusted_weight=2",
+        *names[:2],
+    ]
+    assert grid.jobs.workers == 3 and grid.evaluation is None
 
 
 def test_a_run_of_a_sweep_is_the_run_of_train(
@@ -68,70 +74,86 @@ def test_a_run_of_a_sweep_is_the_run_of_train(
 ) -> None:
     names = [f"root={tmp_path}", "label=ambient_0.31", "seed=1"]
     perform("train", [*shared_maze, "arm=ambient", "tuned.sigma_min=0.31", *names])
-    assert weights(root / "runs/ambient_0.31/seed-1") == weights(tmp_path / "ambient_0.31/seed-1")
-    assert weights(root / "runs/ambient_0.31/seed-1") != weights(root / "runs/ambient_0.1/seed-1")
+    assert weights(root / "ambient_0.31/seed-1") == weights(tmp_path / "ambient_0.31/seed-1")
+    assert weights(root / "ambient_0.31/seed-1") != weights(root / "ambient_0.1/seed-1")
 
 
 def test_runs_are_evaluated_and_leave_their_words(root: Path) -> None:
     for label in ("ambient_0.1", "ambient_0.31"):
         for seed in (0, 1):
-            run = root / "runs" / label / f"seed-{seed}"
+            run = root / label / f"seed-{seed}"
             assert len((run / "evaluation/episodes.jsonl").read_text().splitlines()) == 4
             assert "training" in (run / "train.log").read_text()
-    assert {f.name for f in root.iterdir()} == {"runs", "sweeps"}
+    assert {f.name for f in root.iterdir()} == {"ambient_0.1", "ambient_0.31"}
 
 
 def test_started_again_it_trains_and_evaluates_nothing(
-    root: Path, grid: list[str], capsys: pytest.CaptureFixture[str]
+    root: Path, words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = written(root)
-    perform("sweep", grid)
+    perform("sweep", words)
     assert written(root) == before
     assert len(before) > 40
-    told = capsys.readouterr().out.splitlines()
-    assert "4 runs, 4 of them finished" in told
-    assert told[-1:] == compare_commands(plan(grid), ["episodes=4"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "4 runs, 4 of them finished"
+    assert lines[-1:] == compare_commands(plan(words))
 
 
-def test_the_command_it_prints_tables_its_runs(root: Path, grid: list[str]) -> None:
-    words = shlex.split(compare_commands(plan(grid), ["episodes=4"])[0])
-    assert words[:2] == ["python", "scripts/compare.py"]
-    before = written(root)
-    perform("compare", words[2:])
-    assert written(root) == before
-    table = json.loads((root / "runs/table.json").read_text())
-    runs = [(run["arm"], run["seed"], run["episodes"]) for run in table["runs"]]
+def test_the_command_it_prints_compares_its_runs(root: Path, words: list[str]) -> None:
+    command = shlex.split(compare_commands(plan(words))[0])
+    assert command[:2] == ["ambient-policy", "compare"]
+    grid = grid_of(compose("compare", command[2:]))
     arms = ("ambient_0.1", "ambient_0.31")
-    assert runs == [(arm, seed, 4) for arm in arms for seed in (0, 1)]
+    assert [(run.arm, run.seed) for run in grid.runs] == [(a, s) for a in arms for s in (0, 1)]
+    assert all(grid.finished(run) for run in grid.runs)
+    assert [len(grid.episodes_of(run) or []) for run in grid.runs] == [4] * 4
 
 
-def test_sweeps_of_two_roots_have_a_table_each(shared_maze: list[str]) -> None:
-    jobs = expand([*shared_maze, "arm=cotrain,ambient", "root=one,two", "seed=0,3"])
-    words = [shlex.split(line) for line in compare_commands(jobs, ["first_seed=7"])]
-    assert [line[3] for line in words] == ["root=one", "root=two"]
-    for line in words:
-        settings = compose.compose("compare", line[2:])
+def test_sweeps_of_two_roots_have_a_table_each(shared_maze: list[str], tmp_path: Path) -> None:
+    roots = [f"{tmp_path}/one", f"{tmp_path}/two"]
+    swept = ["arm=cotrain,ambient", f"root={','.join(roots)}", "seed=0,3"]
+    grid = plan([*shared_maze, *swept, "evaluation.first_seed=7", "evaluation.episodes=9"])
+    for command, folder in zip(compare_commands(grid), roots, strict=True):
+        settings = compose("compare", shlex.split(command)[2:])
+        assert settings.root == folder
         assert settings.arms == {"cotrain": ["arm=cotrain"], "ambient": ["arm=ambient"]}
         assert settings.seeds == [0, 3]
-        assert (settings.episodes, settings.first_seed) == (200, 7)
+        assert (settings.evaluation.episodes, settings.evaluation.first_seed) == (9, 7)
 
 
 def test_one_that_fails_stops_no_other_and_is_named(
     shared_maze: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    busy = tmp_path / "runs/cotrain/seed-0"
+    busy = tmp_path / "cotrain/seed-0"
     busy.mkdir(parents=True)
-    place = [f"root={tmp_path}/runs", f"hydra.sweep.dir={tmp_path}/sweeps"]
-    launcher = ["hydra/hydra_logging=none", "hydra.launcher.n_jobs=2"]
-    with lock_folder(busy), pytest.raises(SystemExit):
-        perform("sweep", [*shared_maze, *place, *launcher, "arm=cotrain,ambient"])
-    told = capsys.readouterr().out
-    assert "1 of 2 trainings are finished" in told
-    assert f"unfinished: {busy} (0 of 4 steps); see its train.log" in told
+    swept = ["arm=cotrain,ambient,finetune", f"root={tmp_path}", "jobs.workers=1"]
+    with (
+        lock_folder(busy),
+        pytest.raises(AmbientPolicyError, match="2 of 3 runs are not finished") as caught,
+    ):
+        perform("sweep", [*shared_maze, *swept])
+    _, first, second = str(caught.value).splitlines()
+    assert first.startswith(f"{busy} (0 of 4 steps; see its train.log): ")
+    assert "another process" in first
+    assert second == (
+        f"{tmp_path}/finetune/seed-0 (0 of 4 steps; see its train.log): {busy}, which it starts "
+        "from, is not trained"
+    )
     assert "another process" in (busy / "train.log").read_text()
-    assert weights(tmp_path / "runs/ambient/seed-0")
+    assert weights(tmp_path / "ambient/seed-0")
 
 
+def test_a_run_comes_after_the_one_it_starts_from(shared_maze: list[str], tmp_path: Path) -> None:
+    swept = [*shared_maze, "arm=finetune,cotrain", f"root={tmp_path}", "jobs.workers=2"]
+    grid = plan(swept)
+    assert [[run.arm for run in wave] for wave in grid.waves()] == [["cotrain"], ["finetune"]]
+    perform("sweep", swept)
+    assert weights(tmp_path / "finetune/seed-0") != weights(tmp_path / "cotrain/seed-0")
+    alone = Grid([run for run in grid.runs if run.arm == "finetune"], grid.jobs)
+    assert [[run.arm for run in wave] for wave in alone.waves()] == [["finetune"]]
+
+
+@pytest.mark.slow
 def test_killed_and_started_again_it_ends_as_if_undisturbed(
     shared_maze: list[str], tmp_path: Path
 ) -> None:
@@ -141,16 +163,16 @@ def test_killed_and_started_again_it_ends_as_if_undisturbed(
         return [*shared_maze, *length, f"root={tmp_path}/{name}", "arm=ambient"]
 
     first, second = (tmp_path / "broken" / "ambient" / f"seed-{seed}" for seed in (0, 1))
-    swept = [*overrides("broken"), "seed=0,1", f"hydra.sweep.dir={tmp_path}/sweeps", *QUIET]
-    command = [sys.executable, sweep.__file__, *swept]
-    process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    try:
+    swept = [*overrides("broken"), "seed=0,1", "jobs.workers=1"]
+    command = [sys.executable, "-m", "ambient_policy", "sweep", *swept]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert process.stdout is not None
+    with process, process.stdout as output:
         while not (second / "checkpoints/step-0000040").exists():
             assert process.poll() is None, "the sweep ended before it could be killed"
             time.sleep(0.002)
-    finally:
         process.kill()
-        process.wait()
+        output.read()  # until its workers are gone too
     done = written(first)
     assert not (second / "checkpoints/step-0000120").exists()
     perform("sweep", swept)
@@ -159,41 +181,28 @@ def test_killed_and_started_again_it_ends_as_if_undisturbed(
     assert written(first) == done
 
 
-def test_a_process_that_submitit_starts_finds_the_scripts(
-    shared_maze: list[str], tmp_path: Path
-) -> None:
-    place = [f"root={tmp_path}/runs", f"hydra.sweep.dir={tmp_path}/sweeps"]
-    launcher = ["hydra/hydra_logging=none", "hydra/launcher=submitit_local"]
-    perform("sweep", [*shared_maze, *place, *launcher, "arm=cotrain"])
-    assert weights(tmp_path / "runs/cotrain/seed-0")
-
-
 @pytest.mark.parametrize(
     ("more", "parts"),
     [
-        (["arm=ambient,ambiant"], ["arm/ambiant", "ambient_locality", "target_only"]),
+        (["arm=ambient,ambiant"], ["arm 'ambiant'", "ambient_locality", "target_only"]),
         (["training.stepz=1,2"], ["'training.stepz'", "'training.steps'"]),
         (["network.kernel=3,4"], ["network.kernel = 4", "odd"]),
         (["tuned.sigma_min=0.1,0.2"], ["ambient/seed-0", "tuned.sigma_min=0.1", LABEL]),
         (["seed=0,0"], ["ambient/seed-0", "they differ in nothing"]),
         (["seed=interval(0,1)"], ["INTERVAL", "range(5)"]),
-        (["seed"], ["'seed'", "EQUAL"]),
+        (["seed"], ["'seed' is no key=value"]),
         (["seed=range(0)"], ["seed=range(0)", "no run"]),
-        (["arm=cotrain,finetune"], ["cotrain/seed-0", "no checkpoint"]),
-        (["arm=as_is,ambient"], ["nothing is trusted silently"]),
-        (["sources.trusted.path=nowhere.zarr"], ["nowhere.zarr", "no such store"]),
-        (["evaluate.episode=3"], ["'episode'", "'episodes'"]),
-        (["evaluate.episodes=3,4"], ["episodes=3,4"]),
-        (["evaluate.solver.steps=0"], ["solver.steps = 0", "at least 1"]),
-        (["evaluate.run=elsewhere"], ["evaluate.run", "leave it out"]),
-        (["training.device=cuda:77"], ["training.device = cuda:77", "choose among cpu"]),
-        (["evaluate.device=cuda:77"], ["evaluate.device = cuda:77", "choose among cpu"]),
-        (
-            ["hydra/launcher=loco"],
-            ["hydra/launcher/loco", "basic", "local", "ray_cluster", "slurm"],
-        ),
-        (["hydra.launcher.jobs=3"], ["hydra.launcher.jobs"]),
-        (["hydra.launcher.n_jobs=two"], ["hydra.launcher.n_jobs", "two"]),
+        (["arm=finetune"], ["cotrain/seed-0", "no policy"]),
+        (["sources.suboptimal.path=nowhere.zarr"], ["nowhere.zarr", "no such store"]),
+        (["training.device=cuda:99"], ["training.device = cuda:99", "choose among cpu"]),
+        (["evaluation.episodes=3", "evaluation.device=cuda:99"], ["evaluation.device = cuda:99"]),
+        (["evaluation.episodes=3", "evaluation.solver.steps=999"], ["999"]),
+        (["evaluation.episodes=-3"], ["episodes = -3", "at least 1"]),
+        (["evaluation.run=a"], ["evaluation.run", "episodes", "first_seed"]),
+        (["evaluation.episodes=3,4"], ["jobs and evaluation are the same for all runs"]),
+        (["jobs.workers=0"], ["jobs.workers = 0", "at least 1"]),
+        (["jobs.job=3"], ["jobs.job", "workers", "partition"]),
+        (["jobs.where=clouds"], ["clouds", "slurm"]),
     ],
 )
 def test_what_is_wrong_is_said_before_any_training(
@@ -206,23 +215,21 @@ def test_what_is_wrong_is_said_before_any_training(
     def never(*arguments: object) -> None:
         raise AssertionError("the sweep began")
 
-    monkeypatch.setattr(sweep, "launch", never)
+    monkeypatch.setattr(sweep, "execute", never)
     with pytest.raises(AmbientPolicyError) as caught:
         perform("sweep", [*shared_maze, "arm=ambient", f"root={tmp_path}", *more])
     assert [part for part in parts if part not in str(caught.value)] == [], str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_of_another_run_is_refused(root: Path, grid: list[str]) -> None:
-    with pytest.raises(AmbientPolicyError, match=r"ambient_0.1/seed-0 holds a run with other"):
-        perform("sweep", [*grid, "training.batch=4"])
+def test_a_folder_of_another_run_is_refused(root: Path, words: list[str]) -> None:
+    with pytest.raises(SettingsError, match=r"ambient_0.1/seed-0 holds a run with other"):
+        perform("sweep", [*words, "training.batch=4"])
 
 
-@pytest.mark.parametrize("name", [f.stem for f in (compose.CONFIGS / "hydra/launcher").iterdir()])
-def test_every_launcher_composes_or_names_its_extra(name: str) -> None:
-    plugin, extra = PLUGINS[name]
-    if installed(plugin):
-        check_launcher([f"hydra/launcher={name}"])
-        return
-    with pytest.raises(AmbientPolicyError, match=rf"pip install -e '\.\[{extra}\]'"):
-        check_launcher([f"hydra/launcher={name}"])
+def test_a_sweep_chooses_from_what_a_training_chooses_from() -> None:
+    of_sweep, of_train = (
+        yaml.safe_load((CONFIGS / f"{verb}.yaml").read_text()) for verb in ("sweep", "train")
+    )
+    assert of_sweep["defaults"][1:] == of_train["defaults"][1:]
+    assert {**of_sweep, "defaults": None} == {**of_train, "defaults": None}
