@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ambient_policy.workflows.grid import check_launcher, combinations, split
-from ambient_policy.workflows.settings import compose
+from ambient_policy.workflows import check_verb, is_composed
+from ambient_policy.workflows.settings import combinations, compose
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -33,17 +33,14 @@ def test_python_blocks_of_the_readme_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_compose(command: str) -> None:
-    _, script, *overrides = shlex.split(command)
-    name = Path(script).stem
-    assert (ROOT / script).exists()
-    if name == "sweep":
-        trainings, engine, evaluation = split(overrides)
-        check_launcher([change for change in engine if "ray" not in change])
-        compose("evaluate", ["run=any", *evaluation])
-        runs = combinations(trainings)
-        name, overrides = "train", runs[-1]
+    _, verb, *words = shlex.split(command)
+    check_verb(verb)
+    if verb == "sweep":
+        runs = combinations(words)
         assert len(runs) > 1
-    compose(name, overrides)
+        compose(verb, runs[-1])
+    elif is_composed(verb) and not any(word.startswith("--") for word in words):
+        compose(verb, words)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
