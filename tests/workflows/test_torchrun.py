@@ -6,12 +6,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from ambient_policy.cli import perform
 from ambient_policy.saved import load_policy, steps_saved
 from ambient_policy.tracking import read_rows
 from ambient_policy.workflows import training as train
 
+pytestmark = pytest.mark.slow
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
