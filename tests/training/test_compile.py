@@ -70,6 +70,7 @@ def losses(rows: Rows) -> Tensor:
     return torch.tensor([[row["loss"], row["gradient_norm"]] for row in rows])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("union", [False, True], ids=["one body", "union"])
 def test_a_compiled_training_equals_an_eager_one(tmp_path: Path, union: bool) -> None:
     with torch._dynamo.config.patch(error_on_recompile=True):  # no step makes the code anew
@@ -86,6 +87,7 @@ def test_a_compiled_training_equals_an_eager_one(tmp_path: Path, union: bool) ->
         torch.testing.assert_close(ours, theirs, rtol=near, atol=far)
 
 
+@pytest.mark.slow
 def test_a_compiled_training_resumes_bit_for_bit(tmp_path: Path) -> None:
     whole, rows = result(tmp_path / "whole", compile=True)
     run = make_settings(learning_rate=0.01, compile=True)

@@ -1,20 +1,20 @@
 """Any number of processes and parts: the same draws, the same curve up to summation order."""
 
 import json
-import multiprocessing
 import os
-import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch.distributed import TCPStore
 
 from ambient_policy.errors import CheckpointError, SettingsError
 from ambient_policy.saved import load_policy, steps_saved
 from ambient_policy.settings import LossSettings, RunSettings, TrainingSettings
 from ambient_policy.training import distributed
 from ambient_policy.training.distributed import World, check_shares
+from tests.kills import processes
 from tests.training.toy import Rows, make_settings, run_training
 
 NUMBERS = ("loss", "gradient_norm")
@@ -35,30 +35,22 @@ def train_as(rank: int, size: int, port: int, root: Path, until: int | None, uni
     place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "MASTER_PORT": port}
     os.environ.update({name: str(value) for name, value in place.items()})
     os.environ["MASTER_ADDR"] = "127.0.0.1"
+    os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "True"  # the test listens at the port, not rank 0
     with distributed.join(settings().training) as world:
         _, rows = run_training(root, settings(**PARTS[union]), until, world=world, union=union)
     root.with_suffix(f".{rank}.json").write_text(json.dumps(rows))
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 def train_in_two(root: Path, until: int | None = None, union: bool = False) -> list[Rows]:
     """Return the rows of each of two processes."""
-    context, port = multiprocessing.get_context("forkserver"), free_port()
-    context.set_forkserver_preload(["tests.training.toy"])
-    processes = [
-        context.Process(target=train_as, args=(rank, 2, port, root, until, union))
-        for rank in (0, 1)
-    ]
-    for process in processes:
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    places = [(rank, 2, store.port, root, until, union) for rank in (0, 1)]
+    both = [processes().Process(target=train_as, args=place) for place in places]
+    for process in both:
         process.start()
-    for process in processes:
-        process.join(timeout=120)
-    assert [process.exitcode for process in processes] == [0, 0]
+    for process in both:
+        process.join()
+    assert [process.exitcode for process in both] == [0, 0]
     return [json.loads(root.with_suffix(f".{rank}.json").read_text()) for rank in (0, 1)]
 
 
@@ -74,6 +66,7 @@ def assert_same_policy(ours: Path, theirs: Path) -> None:
     torch.testing.assert_close(*weights, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_and_either_resumes_the_other(tmp_path: Path) -> None:
     _, alone = run_training(tmp_path / "one", settings())
     both = train_in_two(tmp_path / "two")

@@ -57,6 +57,7 @@ def test_an_invented_replay_buffer_is_a_valid_one(tmp_path: Path) -> None:
     assert frames.shape == (2, 96, 96, 3) and len(np.unique(frames)) == 256
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_data(tmp_path: Path) -> None:
     """Ten times the data, 90 MB more: what a conversion and a training hold stays the same."""
     rows = list(size.measure_memory([0.01, 0.1], 3, tmp_path, 1))
@@ -86,6 +87,7 @@ def test_refusals(change: list[str], text: str) -> None:
         perform("benchmark", change)
 
 
+@pytest.mark.slow
 def test_conversions_by_one_worker_and_by_two_are_compared(tmp_path: Path) -> None:
     one, two, ratio = size.measure_conversion(0.01, tmp_path, 1)
     assert ratio.values[0] == pytest.approx(one.values[0] / two.values[0])
