@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 from ambient_policy.errors import DataError, unknown
 from ambient_policy.evaluation.records import EpisodeRecord
 from ambient_policy.evaluation.statistics import (
+    Bootstrap,
     Interval,
-    bootstrap_mean,
     levels_note,
-    paired_difference,
-    paired_ratio,
     wilson,
 )
 
@@ -118,7 +116,7 @@ def compare(
             None if baseline in (None, name) else arms[str(baseline)],
             starts,
             tuple(extra),
-            seed,
+            Bootstrap(seed),
         )
         for name, episodes in arms.items()
     )
@@ -131,10 +129,10 @@ def _row(
     baseline: Episodes | None,
     starts: Sequence[int],
     extra: tuple[str, ...],
-    seed: int,
+    bootstrap: Bootstrap,
 ) -> Row:
     def mean(key: str, successes: bool = False) -> Interval:
-        return bootstrap_mean(_values(episodes, starts, key, successes), seed=seed)
+        return bootstrap.mean(_values(episodes, starts, key, successes))
 
     everyone = [episode for run in episodes.values() for episode in run]
     successes = sum(episode.success for episode in everyone)
@@ -154,11 +152,13 @@ def _row(
         duration_successes=mean("duration", successes=True),
         failures={reason: sum(e.failure == reason for e in everyone) for reason in reasons},
         extra={key: mean(key) for key in extra},
-        difference=None if baseline is None else _difference(episodes, baseline, starts, seed),
+        difference=None if baseline is None else _difference(episodes, baseline, starts, bootstrap),
     )
 
 
-def _difference(arm: Episodes, baseline: Episodes, starts: Sequence[int], seed: int) -> Difference:
+def _difference(
+    arm: Episodes, baseline: Episodes, starts: Sequence[int], bootstrap: Bootstrap
+) -> Difference:
     def pair(key: str, successes: bool = False) -> tuple[Any, Any]:
         return (
             _values(arm, starts, key, successes),
@@ -166,11 +166,11 @@ def _difference(arm: Episodes, baseline: Episodes, starts: Sequence[int], seed: 
         )
 
     return Difference(
-        success=paired_difference(*pair("success"), seed=seed),
-        squared_jerk=paired_difference(*pair("squared_jerk"), seed=seed),
-        squared_jerk_ratio=paired_ratio(*pair("squared_jerk"), seed=seed),
-        squared_jerk_successes=paired_difference(*pair("squared_jerk", True), seed=seed),
-        squared_jerk_successes_ratio=paired_ratio(*pair("squared_jerk", True), seed=seed),
+        success=bootstrap.difference(*pair("success")),
+        squared_jerk=bootstrap.difference(*pair("squared_jerk")),
+        squared_jerk_ratio=bootstrap.ratio(*pair("squared_jerk")),
+        squared_jerk_successes=bootstrap.difference(*pair("squared_jerk", True)),
+        squared_jerk_successes_ratio=bootstrap.ratio(*pair("squared_jerk", True)),
     )
 
 

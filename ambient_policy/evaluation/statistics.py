@@ -46,50 +46,84 @@ def wilson(successes: int, trials: int, confidence: float = 0.95) -> Interval:
     return Interval(successes / trials, float(bounds.low), float(bounds.high))
 
 
-def bootstrap_mean(
-    values: Floats, *, seed: int, resamples: int = RESAMPLES, confidence: float = 0.95
-) -> Interval:
-    """Return the mean of a table (S,E) of trainings by starts, or (E,), with percentiles.
+@dataclass(frozen=True)
+class Bootstrap:
+    """Percentile intervals by resampling trainings and starts.
 
-    NaN cells (failures, if only successes count) do not enter. With S = 1 only the starts are
-    resampled: the interval is then about *this* training, not about training again.
+    Attributes:
+        seed: seed of the resamples; equal seeds draw equal starts for every quantity.
+        resamples: number of resamples.
+        confidence: share of the resamples inside an interval.
     """
-    table = _table(values)
-    draws = []
-    for trainings, starts in _counts(table.shape, None, seed, resamples):
-        known = np.isfinite(table)
-        total = ((starts @ np.where(known, table, 0).T) * trainings).sum(axis=1)
-        draws.append(_divide(total, ((starts @ known.T) * trainings).sum(axis=1)))
-    return _percentiles(_nanmean(table), np.concatenate(draws), table.shape[1], confidence)
 
+    seed: int
+    resamples: int = RESAMPLES
+    confidence: float = 0.95
 
-def paired_difference(
-    arm: Floats,
-    baseline: Floats,
-    *,
-    seed: int,
-    resamples: int = RESAMPLES,
-    confidence: float = 0.95,
-) -> Interval:
-    """Return arm minus baseline, start by start: tables (S,E) and (S',E) over the same E starts.
+    def mean(self, values: Floats) -> Interval:
+        """Return the mean of a table (S,E) of trainings by starts, or (E,) of one training.
 
-    The mean over trainings at each start (without NaN cells) comes first, then the difference of
-    arm and baseline, then the mean over starts; a start unknown to either does not enter. Trainings
-    of the two arms are resampled apart, for they are different runs; starts are resampled together.
-    """
-    return _paired(arm, baseline, np.subtract, seed, resamples, confidence)
+        NaN cells (failures, if only successes count) do not enter. With S = 1 only the starts are
+        resampled: the interval is then about *this* training, not about training again.
+        """
+        table = _table(values)
+        draws = []
+        for trainings, starts in self._counts(table.shape, None):
+            known = np.isfinite(table)
+            total = ((starts @ np.where(known, table, 0).T) * trainings).sum(axis=1)
+            draws.append(_divide(total, ((starts @ known.T) * trainings).sum(axis=1)))
+        return self._percentiles(_nanmean(table), np.concatenate(draws), table.shape[1])
 
+    def difference(self, arm: Floats, baseline: Floats) -> Interval:
+        """Return arm minus baseline, start by start: tables (S,E) and (S',E), the same E starts.
 
-def paired_ratio(
-    arm: Floats,
-    baseline: Floats,
-    *,
-    seed: int,
-    resamples: int = RESAMPLES,
-    confidence: float = 0.95,
-) -> Interval:
-    """Return the arm's mean over the baseline's; otherwise this is ``paired_difference``."""
-    return _paired(arm, baseline, _divide, seed, resamples, confidence)
+        The mean over trainings at each start (without NaN cells) comes first, then the difference
+        of arm and baseline, then the mean over starts; a start unknown to either does not enter.
+        Trainings of the two arms are resampled apart, for they are different runs; starts are
+        resampled together.
+        """
+        return self._paired(arm, baseline, np.subtract)
+
+    def ratio(self, arm: Floats, baseline: Floats) -> Interval:
+        """Return the arm's mean over the baseline's, on the starts that both know."""
+        return self._paired(arm, baseline, _divide)
+
+    def _paired(self, arm: Floats, baseline: Floats, compare: Any) -> Interval:
+        a, b = _table(arm), _table(baseline)
+        if a.shape[1] != b.shape[1]:
+            raise DataError(
+                f"a paired comparison needs the same starts, got {a.shape[1]} for the arm and "
+                f"{b.shape[1]} for the baseline: evaluate both on the same episode seeds."
+            )
+        estimate = _compare(a, b, compare, *(np.ones((1, n)) for n in (len(a), len(b), a.shape[1])))
+        arm_draws = self._counts(a.shape, "arm")
+        baseline_draws = self._counts(b.shape, "baseline")
+        draws = [
+            _compare(a, b, compare, of_arm, of_baseline, starts)
+            for (of_arm, starts), (of_baseline, _) in zip(arm_draws, baseline_draws, strict=True)
+        ]
+        return self._percentiles(float(estimate[0]), np.concatenate(draws), a.shape[1])
+
+    def _counts(self, shape: tuple[int, ...], side: str | None) -> Any:
+        """Draw blocks of counts of trainings (R,S) and starts (R,E); the starts ignore the side."""
+        trainings, starts = shape
+        purpose = "bootstrap trainings" if side is None else f"bootstrap trainings of {side}"
+        of_trainings = seeding.generator(self.seed, purpose)
+        of_starts = seeding.generator(self.seed, "bootstrap starts")
+        for first in range(0, self.resamples, _BLOCK):
+            block = min(_BLOCK, self.resamples - first)
+            yield (
+                _multinomial(of_trainings, trainings, block),
+                _multinomial(of_starts, starts, block),
+            )
+
+    def _percentiles(self, estimate: float, draws: Floats, starts: int) -> Interval:
+        known = draws[np.isfinite(draws)]
+        if starts < 2 or not len(known):
+            return Interval(estimate, float("nan"), float("nan"))
+        tail = (1 - self.confidence) / 2
+        low, high = np.quantile(known, [tail, 1 - tail])
+        return Interval(estimate, float(low), float(high))
 
 
 def levels_note(trainings: int) -> str:
@@ -104,25 +138,6 @@ def levels_note(trainings: int) -> str:
         f"Bootstrap intervals resample training seeds ({trainings} in the smallest arm) and "
         f"starts.{few}"
     )
-
-
-def _paired(
-    arm: Floats, baseline: Floats, compare: Any, seed: int, resamples: int, confidence: float
-) -> Interval:
-    a, b = _table(arm), _table(baseline)
-    if a.shape[1] != b.shape[1]:
-        raise DataError(
-            f"a paired comparison needs the same starts, got {a.shape[1]} for the arm and "
-            f"{b.shape[1]} for the baseline: evaluate both on the same episode seeds."
-        )
-    estimate = _compare(a, b, compare, *(np.ones((1, n)) for n in (len(a), len(b), a.shape[1])))
-    arm_draws = _counts(a.shape, "arm", seed, resamples)
-    baseline_draws = _counts(b.shape, "baseline", seed, resamples)
-    draws = [
-        _compare(a, b, compare, of_arm, of_baseline, starts)
-        for (of_arm, starts), (of_baseline, _) in zip(arm_draws, baseline_draws, strict=True)
-    ]
-    return _percentiles(float(estimate[0]), np.concatenate(draws), a.shape[1], confidence)
 
 
 def _compare(
@@ -144,31 +159,8 @@ def _per_start(table: Floats, counts: Floats) -> Floats:
     return _divide(counts @ np.where(known, table, 0), counts @ known)
 
 
-def _counts(shape: tuple[int, ...], side: str | None, seed: int, resamples: int) -> Any:
-    """Draw blocks of counts of trainings (R,S) and starts (R,E); the starts ignore the side."""
-    trainings, starts = shape
-    purpose = "bootstrap trainings" if side is None else f"bootstrap trainings of {side}"
-    of_trainings = seeding.generator(seed, purpose)
-    of_starts = seeding.generator(seed, "bootstrap starts")
-    for first in range(0, resamples, _BLOCK):
-        block = min(_BLOCK, resamples - first)
-        yield (
-            _multinomial(of_trainings, trainings, block),
-            _multinomial(of_starts, starts, block),
-        )
-
-
 def _multinomial(rng: np.random.Generator, items: int, draws: int) -> Floats:
     return np.asarray(rng.multinomial(items, np.full(items, 1 / items), size=draws), np.float64)
-
-
-def _percentiles(estimate: float, draws: Floats, starts: int, confidence: float) -> Interval:
-    known = draws[np.isfinite(draws)]
-    if starts < 2 or not len(known):
-        return Interval(estimate, float("nan"), float("nan"))
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(known, [tail, 1 - tail])
-    return Interval(estimate, float(low), float(high))
 
 
 def _table(values: Floats) -> Floats:

@@ -12,11 +12,9 @@ from scipy import stats
 
 from ambient_policy.errors import DataError
 from ambient_policy.evaluation.statistics import (
+    Bootstrap,
     Interval,
-    bootstrap_mean,
     levels_note,
-    paired_difference,
-    paired_ratio,
     wilson,
 )
 
@@ -44,7 +42,7 @@ def test_wilson_covers() -> None:
 
 def test_one_level_agrees_with_scipy() -> None:
     values = np.random.default_rng(1).exponential(size=80)
-    own = bootstrap_mean(values, seed=0)
+    own = Bootstrap(0).mean(values)
     theirs = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=10_000)
     assert own.estimate == pytest.approx(values.mean())
     assert own.low == pytest.approx(theirs.confidence_interval.low, abs=0.02)
@@ -62,14 +60,14 @@ def crossed(rng: Any, trainings: int, starts: int, level: float, hard: Any) -> A
 
 
 def test_one_level_coverage() -> None:
-    share = covered(lambda rng: (bootstrap_mean(rng.normal(size=60), seed=0, resamples=1000), 0.0))
+    share = covered(lambda rng: (Bootstrap(0, 1000).mean(rng.normal(size=60)), 0.0))
     assert 0.9 <= share <= 0.985
 
 
 def test_two_level_coverage() -> None:
     def once(rng: Any) -> tuple[Interval, float]:
         table = crossed(rng, 12, 30, 3.0, rng.normal(size=30))
-        return bootstrap_mean(table, seed=0, resamples=1000), 3.0
+        return Bootstrap(0, 1000).mean(table), 3.0
 
     assert 0.87 <= covered(once) <= 0.99
 
@@ -79,8 +77,8 @@ def test_paired_two_level_coverage_and_what_pooling_would_claim() -> None:
         hard = 3 * rng.normal(size=30)
         a, b = (crossed(rng, 10, 30, level, hard) for level in (2.0, 1.0))
         if pool:
-            return bootstrap_mean((a - b).ravel(), seed=0, resamples=1000), 1.0
-        return paired_difference(a, b, seed=0, resamples=1000), 1.0
+            return Bootstrap(0, 1000).mean((a - b).ravel()), 1.0
+        return Bootstrap(0, 1000).difference(a, b), 1.0
 
     assert 0.87 <= covered(lambda rng: once(rng, False)) <= 0.99
     assert covered(lambda rng: once(rng, True)) < 0.6
@@ -90,8 +88,8 @@ def test_pairing_by_start_narrows_the_interval() -> None:
     rng = np.random.default_rng(2)
     hard = rng.normal(size=200) * 5
     a, b = hard + rng.normal(size=200), hard + rng.normal(size=200) + 1
-    together = paired_difference(a, b, seed=0)
-    apart = paired_difference(a, rng.permutation(b), seed=0)
+    together = Bootstrap(0).difference(a, b)
+    apart = Bootstrap(0).difference(a, rng.permutation(b))
     assert together.estimate == pytest.approx(apart.estimate)
     assert width(together) < 0.5 * width(apart)
 
@@ -100,47 +98,47 @@ def test_disagreeing_trainings_widen_the_interval() -> None:
     rng = np.random.default_rng(3)
     table = rng.normal(size=(4, 200))
     shifted = table + np.array([[-2.0], [-1.0], [1.0], [2.0]])
-    assert width(bootstrap_mean(shifted, seed=0)) > 3 * width(bootstrap_mean(table, seed=0))
+    assert width(Bootstrap(0).mean(shifted)) > 3 * width(Bootstrap(0).mean(table))
     other = rng.normal(size=(1, 200))
-    assert width(paired_difference(shifted, other, seed=0)) > 3 * width(
-        paired_difference(table, other, seed=0)
+    assert width(Bootstrap(0).difference(shifted, other)) > 3 * width(
+        Bootstrap(0).difference(table, other)
     )
 
 
 def test_equal_trainings_do_not_pretend_to_be_more_starts() -> None:
     run = np.random.default_rng(4).normal(size=100)
-    once, thrice = bootstrap_mean(run, seed=0), bootstrap_mean(np.tile(run, (3, 1)), seed=0)
+    once, thrice = Bootstrap(0).mean(run), Bootstrap(0).mean(np.tile(run, (3, 1)))
     assert width(thrice) == pytest.approx(width(once), rel=0.05)
 
 
 def test_an_arm_against_itself_and_a_constant_shift() -> None:
     run = np.random.default_rng(5).normal(size=50)
-    assert paired_difference(run, run, seed=0) == Interval(0, 0, 0)
-    shifted = paired_difference(run + 2, run, seed=0)
+    assert Bootstrap(0).difference(run, run) == Interval(0, 0, 0)
+    shifted = Bootstrap(0).difference(run + 2, run)
     assert shifted.estimate == pytest.approx(2)
     assert width(shifted) == pytest.approx(0, abs=1e-12)
-    halved = paired_ratio(np.exp(run) / 2, np.exp(run), seed=0)
+    halved = Bootstrap(0).ratio(np.exp(run) / 2, np.exp(run))
     assert halved.low == pytest.approx(0.5)
     assert halved.high == pytest.approx(0.5)
 
 
 def test_a_function_of_the_seed() -> None:
     run = np.random.default_rng(6).normal(size=50)
-    assert bootstrap_mean(run, seed=1) == bootstrap_mean(run, seed=1)
-    assert bootstrap_mean(run, seed=1) != bootstrap_mean(run, seed=2)
+    assert Bootstrap(1).mean(run) == Bootstrap(1).mean(run)
+    assert Bootstrap(1).mean(run) != Bootstrap(2).mean(run)
 
 
 def test_cells_nobody_knows_are_left_out() -> None:
     arm, baseline = np.array([1.0, np.nan, 5.0, 7.0]), np.array([[0.0, 2.0, np.nan, 4.0]])
-    assert bootstrap_mean(arm, seed=0).estimate == pytest.approx(13 / 3)
-    assert paired_difference(arm, baseline, seed=0).estimate == pytest.approx(2.0)  # starts 0 and 3
-    assert paired_ratio(arm, baseline, seed=0).estimate == pytest.approx(2.0)
-    nothing = bootstrap_mean(np.full(4, np.nan), seed=0)
+    assert Bootstrap(0).mean(arm).estimate == pytest.approx(13 / 3)
+    assert Bootstrap(0).difference(arm, baseline).estimate == pytest.approx(2.0)  # starts 0 and 3
+    assert Bootstrap(0).ratio(arm, baseline).estimate == pytest.approx(2.0)
+    nothing = Bootstrap(0).mean(np.full(4, np.nan))
     assert math.isnan(nothing.estimate) and math.isnan(nothing.low)
 
 
 def test_one_start_has_no_interval() -> None:
-    alone = bootstrap_mean(np.array([[3.0]]), seed=0)
+    alone = Bootstrap(0).mean(np.array([[3.0]]))
     assert alone.estimate == 3 and math.isnan(alone.low) and math.isnan(alone.high)
 
 
@@ -153,9 +151,9 @@ def test_messages() -> None:
     with pytest.raises(DataError, match="3 successes in 2 trials"):
         wilson(3, 2)
     with pytest.raises(DataError, match="same starts, got 3 for the arm and 4"):
-        paired_difference(np.zeros(3), np.zeros(4), seed=0)
+        Bootstrap(0).difference(np.zeros(3), np.zeros(4))
     with pytest.raises(DataError, match=r"\(trainings, starts\), got shape \(0,\)"):
-        bootstrap_mean(np.zeros(0), seed=0)
+        Bootstrap(0).mean(np.zeros(0))
 
 
 def test_nothing_pays_for_scipys_statistics_before_an_interval_is_wanted() -> None:
