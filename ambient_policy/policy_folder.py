@@ -64,20 +64,24 @@ def write_folder(folder: Path, record: Record, files: Mapping[str, Tensors]) -> 
 
 
 def write_config(folder: Path, record: Record) -> None:
-    """Describe the files that lie in a folder."""
-    tensors = sorted(folder.glob("*.safetensors"))
-    described = as_json(
+    """Write config.json of the files that lie in a folder."""
+    (folder / CONFIG).write_text(config_text(folder, record), encoding="utf-8")
+
+
+def config_text(folder: Path, record: Record) -> str:
+    """The content of config.json: a record, and the checksums of the files that lie there."""
+    files = [folder / name for name in (MODEL, WEIGHTS, OPTIMIZER)]
+    described = to_strict(
         {
             "library": LIBRARY,
             "format": FORMAT,
             "version": version(LIBRARY),
             **record,
-            DIGESTS: {file.name: digest_of(file) for file in tensors},
+            DIGESTS: {file.name: digest_of(file) for file in files if file.exists()},
         }
     )
     described[DIGESTS][CONFIG] = _own_digest(described)
-    text = json.dumps(described, indent=1, ensure_ascii=False, allow_nan=False)
-    (folder / CONFIG).write_text(f"{text}\n", encoding="utf-8")
+    return json.dumps(described, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def read_config(folder: Path) -> Record:
@@ -108,7 +112,7 @@ def read_config(folder: Path) -> Record:
     digests = record.get(DIGESTS)
     if not isinstance(digests, dict) or digests.get(CONFIG) != _own_digest(record):
         raise fault(path, DIGESTS, f"{CONFIG} is not as it was written; its checksum differs")
-    restored: Record = from_json(record)
+    restored: Record = from_strict(record)
     return restored
 
 
@@ -157,7 +161,8 @@ def fault(path: Path, place: str, problem: str) -> CheckpointError:
 
 
 def written_by_0_1(path: Path) -> CheckpointError:
-    """The error for what version 0.1 wrote."""
+    """The error for what version 0.1 wrote; of a run's checkpoint it names the run."""
+    path = path.parent.parent if path.parent.name == "checkpoints" else path
     return CheckpointError(
         f"{path} was written by version 0.1; bring it into today's format, its numbers untouched: "
         f"{LIBRARY} migrate path={path}"
@@ -171,12 +176,12 @@ def _own_digest(record: Record) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def as_json(value: Any) -> Any:
+def to_strict(value: Any) -> Any:
     """A JSON value with the numbers that JSON has not as texts."""
     if isinstance(value, dict):
-        return {key: as_json(item) for key, item in value.items()}
+        return {key: to_strict(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [as_json(item) for item in value]
+        return [to_strict(item) for item in value]
     if isinstance(value, str) and (value in NUMBERS or value.startswith(TEXT)):
         return TEXT + value
     if isinstance(value, float) and not math.isfinite(value):
@@ -184,12 +189,12 @@ def as_json(value: Any) -> Any:
     return value
 
 
-def from_json(value: Any) -> Any:
-    """The inverse of ``as_json``."""
+def from_strict(value: Any) -> Any:
+    """The inverse of ``to_strict``."""
     if isinstance(value, dict):
-        return {key: from_json(item) for key, item in value.items()}
+        return {key: from_strict(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [from_json(item) for item in value]
+        return [from_strict(item) for item in value]
     if isinstance(value, str):
         return NUMBERS.get(value, value.removeprefix(TEXT))
     return value

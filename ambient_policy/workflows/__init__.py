@@ -25,6 +25,7 @@ VERBS = {
     "roughness": "roughness",
     "compare": "comparison",
     "export": "export",
+    "migrate": "migration",
     "benchmark": "benchmark",
     "new": "template",
     "configs": "configs",
