@@ -111,11 +111,18 @@ def migrate_checkpoint(state: Path) -> bool:
         for name in (MODEL, WEIGHTS, OPTIMIZER):
             shutil.copymode(state, folder / name)
         described[HELD_OUT_LOSS] = record.get(HELD_OUT_LOSS)
-        write_text(folder / CONFIG, config_text(folder, described))
+        _write(folder / CONFIG, config_text(folder, described))
     read_config(folder)  # it says all that state.json did
     (folder / AVERAGE_0_1).unlink(missing_ok=True)
     state.unlink()
     return True
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a file at once, and clear away what a kill left of an attempt before."""
+    for partial in file.parent.glob(".partial-*"):
+        partial.unlink()
+    write_text(file, text)
 
 
 def _link(file: Path, name: Path) -> None:
@@ -139,7 +146,7 @@ def migrate_exported(config: Path) -> bool:
     described = _described(config, from_strict(record))
     _check_weights(described["policy"], model)
     shutil.copymode(config, model)
-    write_text(config, config_text(config.parent, described))
+    _write(config, config_text(config.parent, described))
     return True
 
 
@@ -148,7 +155,7 @@ def migrate_run(settings: Path) -> bool:
     record = _read(settings)
     if not is_of_0_1(record):
         return False
-    write_text(settings, json.dumps(_settings(settings, record), indent=1))
+    _write(settings, json.dumps(_settings(settings, record), indent=1))
     return True
 
 
