@@ -7,7 +7,7 @@ export MUJOCO_GL ?= egl
 CODE := ambient_policy envs datasets scripts tests
 # --no-compile: Python compiles what it imports, and of most packages that is little
 INSTALL := $(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e
-EXTRAS := planners,pusht,lerobot,video,robomimic,rlds,slurm,ray,dev
+EXTRAS := dev
 # a worker each; one that has nothing left to do takes tests from the other
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 

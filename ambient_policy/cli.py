@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0; 1 for what is refused, in one red line; 130 where it is interrupted."""
     typed = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        return _answer(_parser().parse_intermixed_args(typed))
+        return _answer(parse(typed))
     except AmbientPolicyError as error:
         _say(str(error), "error: ")
         return 1
@@ -47,14 +47,15 @@ def script(file: str) -> None:
     sys.exit(main([Path(file).stem, *sys.argv[1:]]))
 
 
-def _parser() -> ArgumentParser:
+def parse(typed: Sequence[str]) -> Namespace:
+    """The words (a verb and its overrides) and options of a command line."""
     parser = ArgumentParser("ambient-policy", add_help=False, allow_abbrev=False)
     parser.add_argument("words", nargs="*")
     parser.add_argument("-h", "--help", action="store_true")
     parser.add_argument("--version", action="store_true")
     parser.add_argument("--cfg", "--print", action="store_true")
     parser.add_argument("--config-dir", metavar="DIR")
-    return parser
+    return parser.parse_intermixed_args(typed)
 
 
 def _answer(line: Namespace) -> int:

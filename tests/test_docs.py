@@ -9,38 +9,57 @@ from pathlib import Path
 
 import pytest
 
+from ambient_policy.cli import parse
 from ambient_policy.workflows import check_verb, is_composed
+from ambient_policy.workflows.configs import OWN, add_own
 from ambient_policy.workflows.settings import combinations, compose
+from ambient_policy.workflows.template import new
+from tests.test_wheel import QUICK
+from tests.workflows.conftest import write_store
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TEXT = {page: page.read_text() for page in PAGES}
 COMMANDS = sorted(
     {
-        line.split("#")[0].strip()
+        line.strip()
         for text in TEXT.values()
-        for line in text.splitlines()
+        for line in text.replace("\\\n", " ").splitlines()
         if line.startswith("ambient-policy ")
     }
 )
+# of README's Python, what a test has no time for
+SHORTER = {"ap.Run(": "ap.Run(**quick, ", "episodes=50": "episodes=2"}
 
 
 def test_python_blocks_of_the_readme_run(tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", TEXT[ROOT / "README.md"], re.DOTALL)
     assert blocks
-    subprocess.run([sys.executable, "-c", "\n".join(blocks)], cwd=tmp_path, check=True)
+    code = "\n".join([QUICK, *blocks])
+    for text, shorter in SHORTER.items():
+        code = code.replace(text, shorter)
+    (tmp_path / "data").mkdir()
+    write_store(tmp_path / "data" / "good.zarr")
+    write_store(tmp_path / "data" / "jerky.zarr", episodes=5)
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands_compose(command: str) -> None:
-    _, verb, *words = shlex.split(command)
+def test_commands_compose(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(OWN, "")
+    new(["mine"])
+    line = parse(shlex.split(command, comments=True)[1:])
+    if line.config_dir is not None:
+        add_own(line.config_dir)
+    verb, *overrides = line.words or ["configs"]
     check_verb(verb)
     if verb == "sweep":
-        runs = combinations(words)
+        runs = combinations(overrides)
         assert len(runs) > 1
         compose(verb, runs[-1])
-    elif is_composed(verb) and not any(word.startswith("--") for word in words):
-        compose(verb, words)
+    elif is_composed(verb) and not line.help:
+        compose(verb, overrides)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -118,6 +118,12 @@ def load(settings: EvaluateSettings) -> SavedPolicy:
             f"{settings.run} was trained for '{spec.task}', not for '{settings.task}'; evaluate "
             "it there, or name a run of that task."
         )
+    if not saved.settings.task.path:
+        raise SettingsError(
+            f"{settings.run} was trained with task.path = []: name the two observations whose path "
+            f"is measured, of {', '.join(spec.own_observations)}, and train with them, e.g. "
+            "'task.path=[x,y]'."
+        )
     policy = saved.policy.with_solver(settings.solver.apply(spec.solver))
     policy.spec.solver.calls(spec.noise)  # refuses a grid that does not fit
     return replace(saved, policy=policy)
