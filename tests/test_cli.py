@@ -10,7 +10,7 @@ from ambient_policy import cli
 from ambient_policy.workflows import VERBS, is_composed
 from ambient_policy.workflows.schema import keys
 
-COMMAND = [sys.executable, "-m", "ambient_policy"]
+SCRIPTS = sorted((Path(__file__).resolve().parent.parent / "scripts").glob("*.py"))
 
 
 def test_help_lists_the_verbs_and_imports_no_torch() -> None:
@@ -117,3 +117,19 @@ def test_configs_lists_groups_and_their_choices(capsys: pytest.CaptureFixture[st
     assert "experiment=\n" in text and "\n  maze  " in text
     assert cli.main(["configs", "arms"]) == 1
     assert "Did you mean 'arm'?" in capsys.readouterr().err
+
+
+def test_scripts_are_the_command_and_shadow_no_installed_package(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """There is an installed package ``evaluate``: the scripts' folder must leave the path."""
+    folder = str(SCRIPTS[0].parent)
+    assert {path.stem for path in SCRIPTS} <= {*VERBS}
+    assert {len(path.read_text().splitlines()) for path in SCRIPTS} == {5}
+    for path in SCRIPTS:
+        monkeypatch.setattr(sys, "path", [folder, *sys.path])
+        monkeypatch.setattr(sys, "argv", [str(path), "--help"])
+        with pytest.raises(SystemExit) as stop:
+            cli.script(str(path))
+        assert stop.value.code == 0 and folder not in sys.path
+        assert f"usage: ambient-policy {path.stem} " in capsys.readouterr().out

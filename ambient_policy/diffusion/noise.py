@@ -141,6 +141,7 @@ def resolve_sigma(setting: str, level: Any, levels: Sigma) -> float:
             "value, e.g. {vp: 0.074} or {step: 3}."
         )
     ((name, value),) = entry.items()
+    value = np.inf if value == ".inf" else value  # YAML's word, where no YAML was read
     low, high = known[name].low, known[name].high
     if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
         what = {"ve": "sigma"}.get(name, name)

@@ -1,8 +1,11 @@
 """``configs/``: which groups and choices there are, ours and the user's own."""
 
 import os
+import re
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import yaml
@@ -55,11 +58,10 @@ def choices(group: str) -> dict[str, Path]:
 
 
 def heading(path: Path) -> str:
-    """The first comment of a config that is for people; empty without one."""
-    for line in path.read_text().splitlines():
-        if line.startswith("# ") and not line.startswith("# @package"):
-            return line.removeprefix("# ")
-    return ""
+    """The first sentence of the comment that a config begins with; empty without one."""
+    lines = takewhile(lambda line: line.startswith("#"), path.read_text().splitlines())
+    text = " ".join(line.lstrip("# ") for line in lines if not line.startswith("# @package"))
+    return re.split(r"(?<! al)[.;]( |$)", text)[0]
 
 
 def chosen(verb: str) -> dict[str, str | None]:
@@ -86,4 +88,9 @@ def configs(words: Sequence[str]) -> None:
     for group in words or groups():
         print(f"{group}=")
         for name, path in choices(group).items():
-            print(f"  {name:<22}{heading(path)}".rstrip())
+            indent, first = " " * 24, f"  {name:<20}  "
+            if len(first) > len(indent):  # a line of its own
+                print(first.rstrip())
+                first = indent
+            lines = wrap(heading(path), 80, initial_indent=first, subsequent_indent=indent)
+            print("\n".join(lines or [first.rstrip()]))
