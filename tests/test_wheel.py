@@ -23,9 +23,9 @@ joint = ap.Normalizer(statistics="joint")
 run = ap.Run(sources={"good": good, "jerky": jerky}, normalizer=joint, **quick)
 actor = ap.load_policy(ap.train(run)).actor(seed=0)
 world = gymnasium.make("ambient_envs:ambient_envs/Maze-v0", max_episode_steps=20)
-(observation, _), done = world.reset(seed=0), False
-while not done:
-    observation, _, terminated, done, _ = world.step(actor.act(observation))
+(observation, _), over = world.reset(seed=0), [False]
+while not any(over):
+    observation, _, *over, _ = world.step(actor.act(observation))
 """
 # sizes that a test has time for
 QUICK = """\
@@ -34,9 +34,7 @@ small = ap.Network(widths=[16, 32], embedding=16)
 short = ap.Training(steps=2, batch=8, checkpoint_every=2, log_every=1)
 quick = {"network": small, "training": short}
 """
-VERSION = (
-    "from importlib.metadata import version as v; print('ambient-policy', v('ambient-policy'))"
-)
+VERSION = "from importlib.metadata import version; print(version('ambient-policy'))"
 
 
 def run(place: Path, *words: str | Path) -> str:
