@@ -6,8 +6,10 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 # what Python tells its audit hooks of files, and how many paths each event begins with
@@ -40,15 +42,20 @@ class Worked:
     seconds: float
 
 
-def die_at(moment: Moment | Worked) -> None:
-    """Have this process killed at a moment, as by the system: nothing is tidied up."""
+def die_at(moment: Moment | Worked, parent: bool = False) -> None:
+    """Have this process killed at a moment, as by the system: nothing is tidied up.
+
+    Args:
+        moment: when.
+        parent: kill the process that started this one instead, and do no more.
+    """
     if isinstance(moment, Worked):
         signal.setitimer(signal.ITIMER_PROF, moment.seconds)  # its signal kills who does not ask
     else:
-        sys.addaudithook(_countdown(moment))
+        sys.addaudithook(_countdown(moment, parent))
 
 
-def _countdown(moment: Moment) -> Callable[[str, tuple[Any, ...]], None]:
+def _countdown(moment: Moment, parent: bool) -> Callable[[str, tuple[Any, ...]], None]:
     left, place = moment.change, os.path.abspath(moment.path)
 
     def watch(event: str, args: tuple[Any, ...]) -> None:
@@ -59,7 +66,8 @@ def _countdown(moment: Moment) -> Callable[[str, tuple[Any, ...]], None]:
         if any(path == place or path.startswith(place + os.sep) for path in paths):
             left -= 1
             if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getppid() if parent else os.getpid(), signal.SIGKILL)
+                Event().wait()
 
     return watch
 
@@ -71,38 +79,35 @@ def processes() -> ForkServerContext:
     return context
 
 
-def kill(
-    call: Callable[..., object],
-    *args: Any,
-    at: Moment | Worked | None = None,
-    words: Path | None = None,
-) -> None:
-    """Call a function in a process of its own that dies at a moment.
+def kill(call: Callable[..., object], *args: Any, at: Moment | Worked | None = None) -> None:
+    """Call a function in a process that is killed, and wait until that and its workers are gone.
 
     Args:
         call: it can be imported.
         args: of the call.
-        at: the moment; None if the call kills its process itself.
-        words: file for what it prints.
+        at: when the process dies; None if the call sees to it.
     """
-    process = processes().Process(target=_live, args=(call, args, at, words))
+    reader, writer = processes().Pipe(duplex=False)
+    process = processes().Process(target=_live, args=(writer, call, args, at))
     process.start()
+    writer.close()
+    words = b"".join(iter(lambda: os.read(reader.fileno(), 2**16), b""))  # to the last who holds it
     process.join()
     assert process.exitcode in (-signal.SIGKILL, -signal.SIGPROF), (
-        f"the process was to die at {at}, and ended before with status {process.exitcode}"
+        f"the process was to die at {at}, and ended before with status {process.exitcode}: "
+        f"{words.decode()}"
     )
 
 
 def _live(
+    writer: Connection,
     call: Callable[..., object],
     args: tuple[Any, ...],
     at: Moment | Worked | None,
-    words: Path | None,
 ) -> None:
-    if words is not None:
-        with words.open("w") as file:
-            os.dup2(file.fileno(), 1)
-            os.dup2(file.fileno(), 2)
+    for output in (1, 2):
+        os.dup2(writer.fileno(), output)
+    writer.close()
     if at is not None:
         die_at(at)
     call(*args)

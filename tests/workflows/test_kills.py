@@ -73,7 +73,7 @@ def test_a_training_killed_again_and_again_equals_an_undisturbed_one(
     progress, cut_short = [], 0
     for _ in range(KILLS):
         moment = moment_of(runs[1], chance)
-        kill(perform, "train", broken, at=moment, words=tmp_path / "words")
+        kill(perform, "train", broken, at=moment)
         progress.append(max(steps_saved(checkpoints), default=0))
         cut_short += bool(list(checkpoints.glob(".step-*")))
         assert check_all(checkpoints, settings) <= 4  # the latest two, the best, and one to go

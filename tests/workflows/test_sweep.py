@@ -1,9 +1,6 @@
 """A sweep is its trainings: the same runs, found by compare; what is wrong is said before any."""
 
 import shlex
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,12 +10,15 @@ from ambient_policy.cli import perform
 from ambient_policy.errors import AmbientPolicyError, SettingsError
 from ambient_policy.files import lock_folder
 from ambient_policy.settings import RunSettings
-from ambient_policy.workflows import sweep
+from ambient_policy.workflows import execution, sweep
 from ambient_policy.workflows.arms import grid_of
 from ambient_policy.workflows.configs import CONFIGS
+from ambient_policy.workflows.evaluation import EvaluateSettings
+from ambient_policy.workflows.execution import finish
 from ambient_policy.workflows.grid import Grid
 from ambient_policy.workflows.settings import compose
 from ambient_policy.workflows.sweep import compare_commands, plan
+from tests.kills import Moment, die_at, kill
 
 LABEL = "label=ambient_${tuned.sigma_min}"
 
@@ -153,6 +153,19 @@ def test_a_run_comes_after_the_one_it_starts_from(shared_maze: list[str], tmp_pa
     assert [[run.arm for run in wave] for wave in alone.waves()] == [["finetune"]]
 
 
+def finish_and_kill(settings: RunSettings, evaluation: EvaluateSettings | None) -> str:
+    """In a worker: the sweep is killed before the second checkpoint of its second run."""
+    if settings.seed == 1:
+        die_at(Moment(Path(settings.folder) / "checkpoints/step-0000040"), parent=True)
+    return finish(settings, evaluation)
+
+
+def sweep_and_die(words: list[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(execution, "finish", finish_and_kill)
+        perform("sweep", words)
+
+
 @pytest.mark.slow
 def test_killed_and_started_again_it_ends_as_if_undisturbed(
     shared_maze: list[str], tmp_path: Path
@@ -164,15 +177,7 @@ def test_killed_and_started_again_it_ends_as_if_undisturbed(
 
     first, second = (tmp_path / "broken" / "ambient" / f"seed-{seed}" for seed in (0, 1))
     swept = [*overrides("broken"), "seed=0,1", "jobs.workers=1"]
-    command = [sys.executable, "-m", "ambient_policy", "sweep", *swept]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert process.stdout is not None
-    with process, process.stdout as output:
-        while not (second / "checkpoints/step-0000040").exists():
-            assert process.poll() is None, "the sweep ended before it could be killed"
-            time.sleep(0.002)
-        process.kill()
-        output.read()  # until its workers are gone too
+    kill(sweep_and_die, swept)
     done = written(first)
     assert not (second / "checkpoints/step-0000120").exists()
     perform("sweep", swept)

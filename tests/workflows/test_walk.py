@@ -16,7 +16,6 @@ from ambient_policy.errors import DataError
 from ambient_policy.saved import load_policy, steps_saved
 from ambient_policy.settings import RunSettings, from_json, to_json
 from ambient_policy.tracking import read_rows
-from ambient_policy.workflows import runs as runs
 from ambient_policy.workflows import settings as compose
 from ambient_policy.workflows.preparation import Parts, initial_policy, prepare
 from tests.kills import Moment, kill
@@ -43,7 +42,7 @@ def test_a_killed_run_started_again_equals_an_undisturbed_one(
     whole, broken = (tmp_path / name / "ambient" / "seed-0" for name in ("whole", "broken"))
     perform("train", overrides("whole"))
     second = Moment(broken / "checkpoints" / "step-0000024")
-    kill(perform, "train", overrides("broken"), at=second, words=tmp_path / "words")
+    kill(perform, "train", overrides("broken"), at=second)
     assert steps_saved(broken / "checkpoints") == [12]
     final = "checkpoints/step-0000060/model.safetensors"
     assert not (broken / final).exists()
