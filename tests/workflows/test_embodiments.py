@@ -24,9 +24,10 @@ from ambient_policy.errors import DataError, SettingsError
 from ambient_policy.evaluation.records import read_episodes, read_motions
 from ambient_policy.policy import Policy
 from ambient_policy.saved import load_policy
-from ambient_policy.workflows import pages as pages
-from ambient_policy.workflows import runs as runs
 from ambient_policy.workflows import settings as compose
+from ambient_policy.workflows.evaluation import EvaluateSettings
+from ambient_policy.workflows.grid import Run
+from ambient_policy.workflows.page import denoise_one
 from ambient_policy.workflows.preparation import Parts, initial_policy, prepare
 from ambient_policy.workflows.screen import remarks
 from tests.workflows.tiny import TINY
@@ -120,10 +121,10 @@ def test_it_trains_resumes_and_acts_in_its_world(both: list[str], tmp_path: Path
 
 def test_the_denoising_figure_speaks_its_own_columns(both: list[str], tmp_path: Path) -> None:
     perform("train", both)
-    perform("evaluate", [f"run={tmp_path}/runs/both/seed-0", "episodes=1", "worlds=1", "threads=1"])
-    run = runs.Run("both", 0, [], parts(both))
-    asked = runs.CompareSettings(root="", baseline="both", arms={"both": []})
-    shown = pages.denoise_one(run, asked, None)
+    folder = f"{tmp_path}/runs/both/seed-0"
+    perform("evaluate", [f"run={folder}", "episodes=1", "worlds=1", "threads=1"])
+    run = Run(compose.compose("train", both), both)
+    shown = denoise_one(run, load_policy(Path(folder)), EvaluateSettings(run=folder), None)
     assert shown is not None and shown.chunks.shape[-1] == 2 and len(shown.start or ()) == 2
 
 
@@ -142,7 +143,14 @@ def test_an_annotation_is_bound_to_whose_statistics_counted(
 ) -> None:
     stores = {"trusted": "maze", "suboptimal": "other"}
     paths = [f"sources.{name}.path={tmp_path}/{store}.zarr" for name, store in stores.items()]
-    asked = [*paths, "source=suboptimal", "sigma_min=0.3", "sigma_max=0", "dimensions=union"]
+    asked = [
+        "data=maze",
+        *paths,
+        "source=suboptimal",
+        "sigma_min=0.3",
+        "sigma_max=0",
+        "dimensions=union",
+    ]
     perform("annotate", [*asked, "normalizer.kind=range", "normalizer.statistics=joint"])
     annotated = [*both, mixed(tmp_path, "trust: suboptimal")]
     with pytest.raises(DataError, match=r"'other': annotated under the normaliser .*but training"):
@@ -259,7 +267,10 @@ def test_a_run_goes_on_with_its_tables_elsewhere(both: list[str], tmp_path: Path
     [
         (["normalizer.statistics=null"], "choose joint .* or source"),
         (["dimensions=same"], r"dimensions=union"),
-        (["task.id=nowhere"], "demonstrations are of 'another world', 'ambient_envs/Maze-v0'"),
+        (
+            ["task.id=nowhere"],
+            "demonstrations are of 'another world, ambient_envs/Maze-v0' and differ",
+        ),
         (["task.path=[gripper,agent_x]"], "unknown task.path 'gripper'; known: agent_x, agent_y"),
         (["task.instruction=grasp"], "task.instruction = 'grasp', but language.kind = none"),
         (["language.kind=one_hot"], "task.instruction is null, but every episode"),
@@ -294,7 +305,7 @@ def test_a_threshold_that_no_level_reaches_is_refused(both: list[str], tmp_path:
 
     highest = parts(both).sampler.law.sigma_hi
     for given in (1e9, highest, highest / 1.1):  # loss.s_max = 4 multiplies it by 1.155
-        with pytest.raises(SettingsError, match=r"sources.other.sigma_min = .* \(times 1.155, of"):
+        with pytest.raises(SettingsError, match=r"'other': sigma_min = .* \(times 1.155, of"):
             parts(other(str(given)))
     with pytest.raises(SettingsError, match=r"sigma_min = 1e\+09 does not lie below"):
         parts([*other("1e9"), "loss.ambient=false"])

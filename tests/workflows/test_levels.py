@@ -15,10 +15,10 @@ from ambient_policy.diffusion.precondition import Prediction
 from ambient_policy.diffusion.solve import Solver
 from ambient_policy.errors import SettingsError
 from ambient_policy.settings import RunSettings, from_json, to_json
-from ambient_policy.workflows import pages as pages
 from ambient_policy.workflows import preparation as assemble
 from ambient_policy.workflows import settings as compose
 from ambient_policy.workflows.contributions import contributions
+from ambient_policy.workflows.page import count_draws
 
 BOTH = [f"sources.{name}.trust=null" for name in ("trusted", "suboptimal")]
 INF = float("inf")
@@ -141,6 +141,6 @@ def test_a_continuous_law_is_trained_shown_and_sampled_by_any_solver(
         )
     parts = assemble.prepare(compose.compose("train", overrides))
     told = contributions(parts.mixture, parts.sampler)
-    draws = pages.count_draws(parts, told)
+    draws = count_draws(parts, told)
     assert len(draws.sigma) == 100 and draws.counts.sum() == 4 * 8
     assert draws.counts[draws.sigma < 0.25, 1].sum() == 0  # the suboptimal source, below 0.27
