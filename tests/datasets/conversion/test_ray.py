@@ -1,5 +1,6 @@
 """Conversion and annotation by the workers of a Ray cluster of two machines, both this one."""
 
+import logging
 import os
 import signal
 import sys
@@ -37,7 +38,7 @@ def cluster() -> Iterator[None]:
     }
     cluster = library.Cluster(initialize_head=True, head_node_args=nodes)
     cluster.add_node(**nodes)
-    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+    ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
     yield
     ray.shutdown()
     cluster.shutdown()
