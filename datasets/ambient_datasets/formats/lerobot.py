@@ -7,7 +7,7 @@ float32 rounding.
 Needs pyarrow (extra [lerobot]); cameras of type "video" need PyAV (extra [video]).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,20 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ambient_datasets.demonstrations import (
-    MAX_PIXELS,
     Labels,
     Request,
-    default_names,
     describe,
 )
 from ambient_datasets.faults import fault
+from ambient_datasets.formats.lerobot_features import (
+    check_numbers,
+    find_frames,
+    find_split,
+    frame_shape,
+    name_columns,
+)
 from ambient_datasets.formats.lerobot_index import Index, data_file, film, read_index, read_tasks
-from ambient_datasets.formats.lerobot_info import Feature, Info, read_info
+from ambient_datasets.formats.lerobot_info import Info, read_info
 from ambient_datasets.formats.lerobot_rows import RESTORE, check_rows, check_steps
 from ambient_datasets.guards.apart import SECONDS, read_episode_apart
 from ambient_datasets.guards.film import find_decoder, read_film
@@ -42,7 +47,6 @@ from ambient_datasets.records import Attributes, Episode, StrPath
 
 FRAME_SECONDS = 0.1  # a frame is decoded within this time, or never [s]
 ROW_KEYS = ("episode_index", "frame_index", "timestamp", "task_index")
-FRAMES = ("image", "video")
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,109 +191,21 @@ def open_lerobot(path: StrPath, request: Request) -> LeRobot:
     """
     info = read_info(Path(path))
     for key in (*request.state, *request.action):
-        _check_numbers(info, key)
-    films = [key for key in request.cameras.values() if _frames(info, key).dtype == "video"]
+        check_numbers(info, key)
+    films = [key for key in request.cameras.values() if find_frames(info, key).dtype == "video"]
     if films:
         find_decoder(info.path)
     index = read_index(info, films)
-    first, stop = _split(info, request.split)
-    state, action = (Labels(_names(info, keys)) for keys in (request.state, request.action))
+    first, stop = find_split(info, request.split)
+    state, action = (Labels(name_columns(info, keys)) for keys in (request.state, request.action))
     attributes = describe(info.root, request, state, action, info.fps)
     return LeRobot(
         info,
         request,
         replace(attributes, extra={"lerobot": info.version, "robot_type": info.robot}),
-        {name: _frame_shape(info, key) for name, key in request.cameras.items()},
+        {name: frame_shape(info, key) for name, key in request.cameras.items()},
         first,
         stop,
         index,
         read_tasks(info),
     )
-
-
-def _feature(info: Info, key: str) -> Feature:
-    if key not in info.features:
-        known = ", ".join(info.features)
-        raise fault(
-            info.path, f"features['{key}']", f"missing; there are {known:.500}", "Name one of them."
-        )
-    return info.features[key]
-
-
-def _check_numbers(info: Info, key: str) -> None:
-    dtype = _feature(info, key).dtype
-    if dtype in FRAMES or dtype == "string":
-        raise fault(
-            info.path,
-            f"features['{key}']",
-            f"of type '{dtype}', and observations and actions are numbers",
-            "Name it among the cameras." if dtype in FRAMES else "Name a feature of numbers.",
-        )
-
-
-def _frames(info: Info, key: str) -> Feature:
-    feature = _feature(info, key)
-    if feature.dtype not in FRAMES:
-        raise fault(
-            info.path,
-            f"features['{key}']",
-            f"of type '{feature.dtype}', and a camera is of type {' or '.join(FRAMES)}",
-            "Name a feature of frames.",
-        )
-    return feature
-
-
-def _frame_shape(info: Info, key: str) -> tuple[int, int, int]:
-    """(H,W,3), whichever way round the feature gives it."""
-    feature = _frames(info, key)
-    shape = feature.shape
-    colours_first = bool(feature.names) and feature.names[0].startswith("channel")
-    if len(shape) == 3 and (colours_first or (shape[0] == 3 and shape[2] != 3)):
-        shape = (shape[1], shape[2], shape[0])
-    if len(shape) != 3 or shape[2] != 3 or shape[0] * shape[1] > MAX_PIXELS:
-        raise fault(
-            info.path,
-            f"features['{key}']",
-            f"frames of shape {feature.shape}; three colours and at most {MAX_PIXELS} pixels are "
-            "read",
-            "Name another camera.",
-        )
-    return shape[0], shape[1], 3
-
-
-def _names(info: Info, keys: Sequence[str]) -> tuple[str, ...]:
-    """Of the columns: the file's where it names each of them, else the key and a number.
-
-    Where two keys use one name, all are led by their key.
-    """
-    names = {key: _own_names(key, info.features[key]) for key in keys}
-    flat = [name for key in keys for name in names[key]]
-    if len(set(flat)) < len(flat):
-        return tuple(f"{key}.{name}" for key in keys for name in names[key])
-    return tuple(flat)
-
-
-def _own_names(key: str, feature: Feature) -> tuple[str, ...]:
-    names = feature.names
-    if len(feature.shape) <= 1 and len(names) == feature.width == len(set(names)):
-        return names
-    return default_names([key], [feature.width])
-
-
-def _split(info: Info, name: str | None) -> tuple[int, int]:
-    """The episodes from and to before."""
-    if name is None:
-        return 0, info.episodes
-    if name not in info.splits:
-        known = ", ".join(map(str, info.splits)) or "none"
-        raise fault(info.path, f"splits['{name}']", f"missing; there are {known:.300}", "Name one.")
-    first, colon, stop = str(info.splits[name]).partition(":")
-    sound = colon and all(len(n) < 16 and n.isascii() and n.isdigit() for n in (first, stop))
-    if not sound or not int(first) < int(stop) <= info.episodes:
-        raise fault(
-            info.path,
-            f"splits['{name}']",
-            f"{info.splits[name]!r:.80} given, 'first:stop' within 0:{info.episodes} needed",
-            "Correct it, or convert everything (no split).",
-        )
-    return int(first), int(stop)
