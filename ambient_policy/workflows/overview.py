@@ -102,7 +102,7 @@ def overview(store: Store, episodes: Sequence[int]) -> Overview:
 
 
 def histograms(table: Table) -> list[Histogram]:
-    """Of each column (N,D) of a table, read twice: its range, then how often each part of it."""
+    """A histogram of each column of a table (N,D), which is read twice: first for the range."""
     low = np.min([block.min(axis=0) for block in table.blocks()], axis=0).astype(np.float64)
     high = np.max([block.max(axis=0) for block in table.blocks()], axis=0).astype(np.float64)
     spread = np.where(high > low, 0.0, 0.5)  # a constant column lies in the middle of its range

@@ -103,7 +103,7 @@ class RowCache:
         return stream.getvalue()
 
     def _unpack(self, file: Path) -> None:
-        """As a stream of bytes: a full disk under a memory map is no error but a SIGBUS."""
+        """Write a stream of bytes: a full disk under a memory map is no error but a SIGBUS."""
         with file.open("wb") as target:
             target.write(self._header)
             for block in self.blocks():

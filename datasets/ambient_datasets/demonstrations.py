@@ -71,7 +71,7 @@ class Changed:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Those of the source."""
+        """The keys of the source."""
         return self.source.keys
 
     def __len__(self) -> int:
@@ -130,7 +130,7 @@ class Request:
 
 
 def default_names(keys: Sequence[str], widths: Sequence[int]) -> tuple[str, ...]:
-    """Of columns that the file does not name: "key_0", "key_1", .. key by key."""
+    """Names of columns that the file does not name: "key_0", "key_1", .. key by key."""
     return tuple(
         f"{key}_{column}"
         for key, width in zip(keys, widths, strict=True)

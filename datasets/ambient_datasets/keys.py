@@ -12,7 +12,7 @@ from ambient_policy.errors import SettingsError, unknown
 
 @dataclass(frozen=True)
 class Keys:
-    """Of one export.
+    """The keys of one export.
 
     Attributes:
         observations: names of the observation columns by the key that holds them, in order.

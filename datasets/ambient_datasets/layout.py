@@ -134,7 +134,7 @@ def _ends_files(array: AnyArray, path: Path) -> list[tuple[int, Path]]:
 def read_instructions(
     group: zarr.Group, path: Path, episodes: int
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """Of so many episodes the index (E,) into the texts, -1 for none; and the texts."""
+    """The index (E,) of the episodes into the texts, -1 for none; and the texts."""
     texts: Any = group.attrs.get(INSTRUCTIONS, [])
     if not isinstance(texts, list) or len({t for t in texts if isinstance(t, str)}) < len(texts):
         raise fault(

@@ -40,20 +40,20 @@ class Sketch:
 
     @classmethod
     def of(cls, block: NDArray[np.float32]) -> "Sketch":
-        """Of (n,D) finite numbers; 0 and -0 are the same."""
+        """Count (n,D) finite numbers; 0 and -0 are the same."""
         column = np.arange(block.shape[1], dtype=np.int64) << BITS
         bins = (_ordered(block) >> np.uint32(_REST)).astype(np.int64)
         return cls(*np.unique(bins + column, return_counts=True))
 
     def merge(self, other: "Sketch") -> "Sketch":
-        """Of the numbers of both."""
+        """The sketch of the numbers of both."""
         keys, places = np.unique(np.concatenate([self.keys, other.keys]), return_inverse=True)
         counts = np.zeros(len(keys), np.int64)
         np.add.at(counts, places, np.concatenate([self.counts, other.counts]))
         return Sketch(keys, counts)
 
     def take(self, columns: Sequence[int]) -> "Sketch":
-        """Of some of the columns, in the order given."""
+        """The sketch of some of the columns, in this order."""
         edges = [np.searchsorted(self.keys, [c << BITS, (c + 1) << BITS]) for c in columns]
         parts = [slice(*edge.tolist()) for edge in edges]
         moves = [(i - c) << BITS for i, c in enumerate(columns)]

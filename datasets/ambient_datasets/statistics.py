@@ -30,7 +30,7 @@ SUMS = "totals", "squares"
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """Of D columns of n numbers each.
+    """Sums and extremes of D columns of n numbers each.
 
     Attributes:
         count: n.
@@ -50,14 +50,14 @@ class Statistics:
 
     @classmethod
     def empty(cls, columns: int, *, sketch: bool = True) -> "Statistics":
-        """Of no numbers: merging it changes nothing."""
+        """Statistics of no numbers: merging them changes nothing."""
         nothing, infinite = (Fraction(0),) * columns, np.full(columns, np.inf, np.float32)
         counted = Sketch.of(np.empty((0, columns), np.float32)) if sketch else None
         return cls(0, nothing, nothing, infinite, -infinite, counted)
 
     @classmethod
     def of(cls, block: NDArray[np.float32], *, sketch: bool = True) -> "Statistics":
-        """Of (n,D) numbers, with or without a sketch.
+        """Count (n,D) numbers, with or without a sketch.
 
         Raises:
             DataError: unless all are finite.
@@ -81,11 +81,11 @@ class Statistics:
     def of_blocks(
         cls, blocks: Iterable[NDArray[np.float32]], *, sketch: bool = True
     ) -> "Statistics":
-        """Of all blocks (n,D), at least one, of which one at a time lies in memory."""
+        """Count all blocks (n,D), at least one; one at a time lies in memory."""
         return reduce(cls.merge, (cls.of(block, sketch=sketch) for block in blocks))
 
     def merge(self, other: "Statistics") -> "Statistics":
-        """Of the numbers of both; with a sketch if both have one."""
+        """Statistics of the numbers of both; with a sketch if both have one."""
         return Statistics(
             self.count + other.count,
             tuple(map(add, self.totals, other.totals)),
@@ -96,7 +96,7 @@ class Statistics:
         )
 
     def take(self, columns: Sequence[int]) -> "Statistics":
-        """Of some of the columns, in the order given."""
+        """Statistics of some of the columns, in this order."""
         places = list(columns)
         totals, squares = (tuple(of[i] for i in places) for of in (self.totals, self.squares))
         sketch = self.sketch.take(places) if self.sketch else None
@@ -153,7 +153,7 @@ class Statistics:
 
 
 def table_statistics(table: Table, *, sketch: bool = True) -> Statistics:
-    """Of a table; those of one on disk are kept beside its unpacked file."""
+    """Count a table; the statistics of one on disk are kept beside its cache."""
     if not isinstance(table, DiskTable) or table.rows < table.cache.shape[0]:
         return _count(table, sketch)
     suffix = ".counts.npz" if sketch else ".sums.npz"

@@ -106,7 +106,7 @@ class Grid:
         return self._split(np.arange(len(self)) * self.step.numerator)
 
     def targets(self) -> Places:
-        """Likewise (n,) for where each new row ends, among the ends of the old ones.
+        """The same (n,) for where each new row ends, among the ends of the old ones.
 
         Row i ends at i + 1, so what stands there is its target: at whole i. Before the end of the
         first old row it is the first.
@@ -121,7 +121,7 @@ class Grid:
         return whole, part / self.step.denominator
 
     def edges(self) -> Places:
-        """Likewise for where each new row begins, and where the last one ends (n + 1,)."""
+        """The same for where each new row begins, and where the last one ends (n + 1,)."""
         whole, part = self.places()
         return np.append(whole, self.rows), np.append(part, 0.0)
 

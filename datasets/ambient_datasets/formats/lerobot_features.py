@@ -62,7 +62,7 @@ def frame_shape(info: Info, key: str) -> tuple[int, int, int]:
 
 
 def name_columns(info: Info, keys: Sequence[str]) -> tuple[str, ...]:
-    """Of the columns: the file's where it names each of them, else the key and a number.
+    """Names of the columns: the file's where it names each of them, else the key and a number.
 
     Where two keys use one name, all are led by their key.
     """

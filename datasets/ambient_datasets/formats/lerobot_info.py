@@ -73,7 +73,7 @@ class Info:
 
     @property
     def path(self) -> Path:
-        """Of the file itself."""
+        """The file itself."""
         return self.root / INFO
 
     def data_file(self, **values: int) -> Path:

@@ -72,7 +72,7 @@ def _camera(store: Store, name: str, options: Options) -> dict[str, Any]:
 
 
 def make_schema(features: Mapping[str, Any]) -> pa.Schema:
-    """Of the data files; Hugging Face's datasets read their types from its metadata."""
+    """The schema of the data files; Hugging Face's datasets read their types from its metadata."""
     types: dict[str, Any] = {}
     record: dict[str, Any] = {}
     for key, feature in features.items():
@@ -119,7 +119,7 @@ def list_tasks(store: Store) -> dict[str, int]:
 
 
 def write_tasks(path: Path, tasks: Mapping[str, int]) -> None:
-    """As pandas writes a table whose index are the texts: lerobot looks a task up by its row."""
+    """Write the tasks as pandas writes a table indexed by texts: so lerobot looks them up."""
     table = pa.table(
         {"task_index": list(tasks.values()), "__index_level_0__": list(tasks)},
         schema=pa.schema({"task_index": pa.int64(), "__index_level_0__": pa.string()}),

@@ -22,7 +22,7 @@ class Tally(Protocol):
     """What is counted of a feature."""
 
     def merge(self, other: Self) -> Self:
-        """Of both."""
+        """The statistics of both together."""
         ...
 
     def record(self) -> dict[str, Any]:
@@ -32,17 +32,17 @@ class Tally(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Numbers:
-    """Of the D columns of a float feature."""
+    """Statistics of the D columns of a float feature."""
 
     statistics: Statistics
 
     @classmethod
     def of(cls, table: NDArray[np.float32]) -> "Numbers":
-        """Of (n,D)."""
+        """Count (n,D) numbers."""
         return cls(Statistics.of(table))
 
     def merge(self, other: "Numbers") -> "Numbers":
-        """Of both."""
+        """The statistics of both together."""
         return Numbers(self.statistics.merge(other.statistics))
 
     def record(self) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Counter:
-    """Of whole numbers that count something, of which float32 would lose the last digits.
+    """Statistics of whole numbers that count something: float32 would lose their last digits.
 
     Attributes:
         low, high, count: exact.
@@ -75,13 +75,13 @@ class Counter:
 
     @classmethod
     def of(cls, values: NDArray[np.int64]) -> "Counter":
-        """Of (n,)."""
+        """Count (n,) numbers."""
         mean = float(values.mean())
         square = float(((values - mean) ** 2).sum())
         return cls(int(values.min()), int(values.max()), mean, square, len(values))
 
     def merge(self, other: "Counter") -> "Counter":
-        """Of both; Chan, Golub, LeVeque 1979."""
+        """The statistics of both together; Chan, Golub, LeVeque 1979."""
         count = self.count + other.count
         apart, share = other.mean - self.mean, other.count / count
         return Counter(
@@ -101,7 +101,7 @@ class Counter:
 
 @dataclass(frozen=True, eq=False)
 class Pixels:
-    """Of the three colours of frames.
+    """Statistics of the three colours of frames.
 
     Attributes:
         counts: (3,256) int64, how often each value stands in each colour.
@@ -113,13 +113,13 @@ class Pixels:
 
     @classmethod
     def of(cls, frames: NDArray[np.uint8]) -> "Pixels":
-        """Of (n,H,W,3)."""
+        """Count frames (n,H,W,3)."""
         colours = frames.reshape(-1, 3)
         counts = np.stack([np.bincount(colours[:, c], minlength=256) for c in range(3)])
         return cls(counts, len(frames))
 
     def merge(self, other: "Pixels") -> "Pixels":
-        """Of both."""
+        """The statistics of both together."""
         return Pixels(self.counts + other.counts, self.frames + other.frames)
 
     def record(self) -> dict[str, Any]:

@@ -190,7 +190,7 @@ class _Files:
         self._list.add(pa.Table.from_pylist([full], table.schema))
 
     def statistics(self) -> dict[str, Any]:
-        """Of every feature, over the whole."""
+        """The statistics of every feature, over the whole data set."""
         return {key: tally.record() for key, tally in self._whole.items()}
 
 

@@ -28,7 +28,7 @@ ATTRIBUTE = "ambient_policy"
 
 @dataclass(frozen=True, eq=False)
 class Beside:
-    """Of E episodes.
+    """Annotation and instructions of E episodes.
 
     Attributes:
         annotation: what they may teach; None where nobody said.

@@ -68,7 +68,7 @@ class RobomimicDemonstrations:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the demonstrations."""
+        """The names of the demonstrations."""
         return tuple(self._index.names)
 
     @property

@@ -81,7 +81,7 @@ class Index:
         return Index(**record)
 
     def encode(self) -> Arrays:
-        """As arrays, so that it may come from another process."""
+        """The index as arrays, so that it may come from another process."""
         return {"index": np.frombuffer(json.dumps(asdict(self)).encode(), np.uint8)}
 
 

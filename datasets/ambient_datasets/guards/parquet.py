@@ -74,7 +74,7 @@ def batches(
 def read_columns(
     path: Path, file: pq.ParquetFile, columns: Sequence[str], first: int, stop: int
 ) -> dict[str, pa.Array]:
-    """Those rows, whole, by the name of the column."""
+    """The rows from ``first`` to before ``stop``, by the name of the column."""
     parts = list(batches(path, file, columns, first, stop))
     if sum(map(len, parts)) != stop - first:
         raise fault(

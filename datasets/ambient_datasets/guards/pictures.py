@@ -65,6 +65,6 @@ def read_picture(data: Any, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
 
 
 def _check_sums(data: bytes) -> None:
-    """Of a PNG; Pillow does not look at them when it decodes. (A JPEG has none.)"""
+    """Verify the checksums of a PNG, which Pillow does not when it decodes (a JPEG has none)."""
     with Image.open(io.BytesIO(data), formats=KINDS) as picture:
         picture.verify()

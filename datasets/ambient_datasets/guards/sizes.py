@@ -33,7 +33,7 @@ FILTERS = {
 
 
 def list_codecs(array: AnyArray) -> list[str]:
-    """Of filters and compressions, in the order of packing: "shuffle", "zstd", .."""
+    """The names of filters and compressions, in the order of packing: "shuffle", "zstd", .."""
     codecs = (*array.filters, *array.compressors)
     return [type(codec).__name__.removesuffix("Codec").lower() for codec in codecs]
 
