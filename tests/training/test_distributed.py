@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch.distributed import TCPStore
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from ambient_policy.errors import CheckpointError, SettingsError
 from ambient_policy.saved import load_policy, steps_saved
