@@ -8,7 +8,7 @@ from rich.console import Console
 
 from ambient_datasets import export as outward
 from ambient_datasets.export import FORMATS, make_target
-from ambient_policy.card import Evaluated, write_card
+from ambient_policy.card import Evaluation, write_card
 from ambient_policy.errors import CheckpointError, SettingsError
 from ambient_policy.evaluation.comparison import compare
 from ambient_policy.evaluation.records import read_episodes
@@ -97,7 +97,7 @@ def export_run(settings: ExportSettings, console: Console) -> None:
         saved,
         license=license,
         datasets=settings.datasets,
-        evaluated=evaluation,
+        evaluation=evaluation,
         declared=declared_before(run, saved),
     )
     save_policy(Path(settings.out), saved, card)
@@ -117,7 +117,7 @@ def declared_before(run: Path, saved: SavedPolicy) -> int | None:
         return None
 
 
-def read_evaluation(run: Path, saved: SavedPolicy) -> Evaluated | None:
+def read_evaluation(run: Path, saved: SavedPolicy) -> Evaluation | None:
     """The evaluation in the run's folder, where it is of these very weights."""
     file = run / "evaluation" / SUMMARY
     if not file.exists():
@@ -128,7 +128,7 @@ def read_evaluation(run: Path, saved: SavedPolicy) -> Evaluated | None:
     episodes = read_episodes(file.with_name(EPISODES))
     arm, seed = saved.settings.label, saved.settings.seed
     table = compare({arm: {seed: episodes}}, extra=sorted(episodes[0].best))
-    return Evaluated(summary, table.row(arm))
+    return Evaluation(summary, table.row(arm))
 
 
 def export(settings: ExportSettings) -> None:
