@@ -69,12 +69,12 @@ class Keys:
 
 
 def _check_columns(groups: Mapping[str, tuple[str, ...]], names: Sequence[str]) -> None:
-    given = [name for group in groups.values() for name in group]
-    for name in given:
+    grouped = [name for group in groups.values() for name in group]
+    for name in grouped:
         if name not in names:
             raise unknown("observation column", name, names)
-    missing = [name for name in names if name not in given]
-    if missing or len(set(given)) < len(given) or not all(groups.values()):
+    missing = [name for name in names if name not in grouped]
+    if missing or len(set(grouped)) < len(grouped) or not all(groups.values()):
         raise SettingsError(
             f"observations = { {key: list(group) for key, group in groups.items()} }: give every "
             f"column of the store once ({', '.join(names)}), at least one under each key; or none "

@@ -2,7 +2,7 @@
 
 Both writers state the same record: task, source, control rate, names and units of all columns,
 which key holds which, and whose thresholds there are. It holds no infinity: thresholds, which may
-be infinite, stand where such numbers can be told (a CSV that scripts/annotate.py reads, or arrays).
+be infinite, stand in arrays or in a CSV that ``ambient-policy annotate`` reads.
 """
 
 from importlib.metadata import version

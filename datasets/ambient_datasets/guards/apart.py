@@ -101,11 +101,13 @@ def _serve(
         except DataError as error:
             answer = FAILED + str(error).encode(errors="backslashreplace")
         except MemoryError:
-            told = fault(path, place, f"reading it takes more than {MEMORY} bytes", RESTORE)
-            answer = FAILED + str(told).encode(errors="backslashreplace")
+            refusal = fault(path, place, f"reading it takes more than {MEMORY} bytes", RESTORE)
+            answer = FAILED + str(refusal).encode(errors="backslashreplace")
         except Exception as error:
-            told = fault(path, place, f"cannot be read ({type(error).__name__}: {error})", RESTORE)
-            answer = FAILED + str(told).encode(errors="backslashreplace")
+            refusal = fault(
+                path, place, f"cannot be read ({type(error).__name__}: {error})", RESTORE
+            )
+            answer = FAILED + str(refusal).encode(errors="backslashreplace")
         Connection(writable, readable=False).send_bytes(answer)
     finally:
         os._exit(0)

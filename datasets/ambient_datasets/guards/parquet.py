@@ -154,16 +154,16 @@ def _check_columns(path: Path, file: pq.ParquetFile, columns: Sequence[str]) -> 
 
 def _groups(path: Path, file: pq.ParquetFile, first: int, stop: int) -> tuple[list[int], int]:
     """The row groups that hold those rows, and the first row of the first of them."""
-    found: list[int] = []
+    groups: list[int] = []
     begin = row = 0
     for index in range(file.metadata.num_row_groups):
         group = file.metadata.row_group(index)
         if row < stop and row + group.num_rows > first:
-            begin = begin if found else row
-            found.append(index)
+            begin = begin if groups else row
+            groups.append(index)
             _check_size(path, index, group)
         row += group.num_rows
-    return found, begin
+    return groups, begin
 
 
 def _batch_rows(file: pq.ParquetFile, groups: Sequence[int]) -> int:
