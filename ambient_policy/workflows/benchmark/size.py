@@ -20,13 +20,13 @@ from ambient_policy.workflows.settings import compose
 HOST = torch.device("cpu")
 # overrides of a conversion and a training: with a camera, into a small network
 CONVERSION = (
-    "format=diffusion_policy",
-    "state=[state]",
-    "action=[action]",
-    "cameras.top=img",
-    "task=replay",
-    "source=synthetic",
-    "control_rate=10",
+    "recipe.format=diffusion_policy",
+    "recipe.state=[state]",
+    "recipe.action=[action]",
+    "recipe.cameras={top: img}",
+    "recipe.task=replay",
+    "recipe.source=synthetic",
+    "recipe.control_rate=10",
 )
 TRAINING = (
     "experiment=maze_camera",
@@ -126,7 +126,7 @@ def measure_conversion(gigabytes: float, folder: Path, repeats: int) -> Iterator
     make_replay(source, int(gigabytes * 1e9))
 
     def convert_by(workers: int) -> float:
-        overrides = [*CONVERSION, "camera_size=[48,48]", f"jobs.workers={workers}"]
+        overrides = [*CONVERSION, "recipe.camera_size=[48,48]", f"jobs.workers={workers}"]
         _, duration = watch("convert", [*overrides, f"path={source}", f"out={store}"], folder)
         shutil.rmtree(store)
         return duration
