@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 
 from ambient_policy.errors import DataError, SettingsError
 from ambient_policy.jobs import JobSettings, Where, open_jobs
+from tests.fake_slurm import install
 
 HERE = JobSettings(workers=1)
 TWO = JobSettings(workers=2)
@@ -124,57 +124,11 @@ def test_workers_end_with_their_parent(tmp_path: Path, end: signal.Signals) -> N
     assert len(set(workers)) == 2
 
 
-SBATCH = """
-    #!/usr/bin/env bash
-    # a Slurm cluster of one machine: the jobs of an array, one after another, in the background
-    grep '^#SBATCH' "$1" > "$FAKE_SLURM/sbatch.txt"
-    last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$1")
-    export SLURM_JOB_ID=7 SLURM_JOB_NUM_NODES=1 SLURM_NTASKS=1 SLURM_PROCID=0 SLURM_LOCALID=0
-    export SLURM_NODEID=0 SLURM_JOB_NODELIST=here SLURM_JOBID=7
-    (
-      if [ -z "$last" ]; then bash "$1"; else
-        for task in $(seq 0 "$last"); do
-          SLURM_ARRAY_JOB_ID=7 SLURM_ARRAY_TASK_ID=$task bash "$1"
-        done
-      fi
-      touch "$FAKE_SLURM/done"
-    ) > "$FAKE_SLURM/jobs.txt" 2>&1 &
-    echo "Submitted batch job 7"
-"""
-SRUN = """
-    #!/usr/bin/env bash
-    while [[ "$1" == --* ]]; do
-      [[ "$1" == --output || "$1" == --error ]] && shift
-      shift
-    done
-    exec "$@"
-"""
-SACCT = """
-    #!/usr/bin/env bash
-    echo "JobID|State|NodeList"
-    if [ -e "$FAKE_SLURM/done" ]; then state=FAILED; else state=RUNNING; fi
-    echo "7|$state|here"
-    for task in 0 1 2 3; do echo "7_$task|$state|here"; done
-"""
-SCANCEL = """
-    #!/usr/bin/env bash
-    echo "$@" >> "$FAKE_SLURM/scancel.txt"
-"""
-
-
 @pytest.fixture
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the commands of Slurm, which run jobs on this machine."""
     pytest.importorskip("submitit")
-    commands = {"sbatch": SBATCH, "srun": SRUN, "sacct": SACCT, "scancel": SCANCEL}
-    for name, text in commands.items():
-        file = tmp_path / name
-        file.write_text(textwrap.dedent(text).lstrip())
-        file.chmod(0o755)
-    root = str(Path(__file__).parents[1])
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.setenv("PYTHONPATH", root, prepend=os.pathsep)
-    monkeypatch.setenv("FAKE_SLURM", str(tmp_path))
+    install(tmp_path, monkeypatch)
     return tmp_path
 
 

@@ -18,6 +18,7 @@ from ambient_policy.workflows.execution import finish
 from ambient_policy.workflows.grid import Grid
 from ambient_policy.workflows.settings import compose
 from ambient_policy.workflows.sweep import compare_commands, plan
+from tests.fake_slurm import install
 from tests.kills import Moment, die_at, kill
 
 LABEL = "label=ambient_${tuned.sigma_min}"
@@ -184,6 +185,28 @@ def test_killed_and_started_again_it_ends_as_if_undisturbed(
     perform("train", [*overrides("whole"), "seed=1"])
     assert weights(second, 120) == weights(tmp_path / "whole/ambient/seed-1", 120)
     assert written(first) == done
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("where", "package"), [("slurm", "submitit"), ("ray", "ray")])
+def test_machines_of_a_cluster_train_the_same_runs(
+    root: Path,
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+    package: str,
+) -> None:
+    pytest.importorskip(package)
+    install(tmp_path, monkeypatch)
+    monkeypatch.chdir(tmp_path)  # relative folders are this one's, whoever trains
+    one = [word for word in words if not word.startswith(("root=", "tuned.sigma_min="))]
+    perform("sweep", [*one, "tuned.sigma_min=0.31", "root=runs", f"jobs.where={where}"])
+    for seed in (0, 1):
+        ours, theirs = (f / "ambient_0.31" / f"seed-{seed}" for f in (tmp_path / "runs", root))
+        assert weights(ours) == weights(theirs)
+        episodes = "evaluation/episodes.jsonl"
+        assert (ours / episodes).read_text() == (theirs / episodes).read_text()
 
 
 @pytest.mark.parametrize(
