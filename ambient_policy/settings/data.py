@@ -256,6 +256,12 @@ class DataSettings:
     def __post_init__(self) -> None:
         words_to_enums(self)
         self.sources, self.mixture = add_mixture(self.sources, self.mixture), []
+        for name, source in self.sources.items():
+            require(
+                bool(source.path),
+                f"sources.{name}.path is empty; name the folder of its store. The sources are "
+                f"{listed(self.sources)}.",
+            )
         self.normalizer.check_sources(list(self.sources))
         self._resolve_thresholds()
 

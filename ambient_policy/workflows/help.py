@@ -21,8 +21,8 @@ Trains diffusion policies from good and bad robot demonstrations.
 """
 # verbs that are typed on, not composed
 SYNTAX = """\
-A key in a mapping is key.name=value or 'key={name: value}'; lists are
-'key=[a,b]'; a new source is '+sources={mine: {path: mine.zarr}}'. Values that
+<name> is a name of yours, with any keys below it: sources.mine.path=mine.zarr,
+or 'sources.mine={path: mine.zarr}'. Lists are 'key=[a,b]'. Values that
 hold = ( ) [ ] { } , : ~ stand in quotes inside those of the shell:
 'instruction="push it (now)"'. Relative paths start where you stand.
 """

@@ -2,7 +2,6 @@
 
 import difflib
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, is_dataclass
 from typing import Any
 
 from hydra.errors import MissingConfigException, OverrideParseException
@@ -12,22 +11,6 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from ambient_policy.errors import SettingsError, unknown
 from ambient_policy.workflows import settings_of
 from ambient_policy.workflows.configs import chosen
-
-
-def check_keys(config: DictConfig, verb: str) -> None:
-    """Refuse keys that a plus has added where no mapping takes new ones, and keys without a value.
-
-    Raises:
-        SettingsError: naming the keys.
-    """
-    for key in _strange(config):
-        raise unknown_key(key, config, verb)
-    try:
-        missing = sorted(OmegaConf.missing_keys(config))
-    except OmegaConfBaseException as error:
-        raise explain(error, verb, ()) from error
-    if missing:
-        raise SettingsError(f"no value for {', '.join(missing)}; give it as {missing[0]}=...")
 
 
 def explain(error: BaseException, verb: str, overrides: Sequence[str]) -> SettingsError:
@@ -46,26 +29,19 @@ def explain(error: BaseException, verb: str, overrides: Sequence[str]) -> Settin
     typed = _typed(key, overrides)
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
         return unknown_key(typed, cause.parent_node._get_root(), verb)
-    if "is not a subclass of" in text:  # +sources.mine=.. and +sources.mine.path=..
-        whole = next((o.partition("=")[0] for o in overrides if f".{key}" in o), f"+..{key}")
-        parent = whole.lstrip("+").partition(f".{key}")[0]
-        return SettingsError(f"{whole}: a new entry comes whole, as '+{parent}={{{key}: {{..}}}}'.")
-    return SettingsError(f"{key}: {text}")
+    return SettingsError(f"{key}: {text.replace('AnyNode', 'one value')}")
 
 
 def unknown_key(key: str, config: DictConfig, verb: str) -> SettingsError:
-    """Names what lies beside an unknown key, and the nearest or how a new one is added."""
-    whole = OmegaConf.get_type(config) is settings_of(verb)  # else an entry of a list
-    known = sorted({*_keys(config), *(chosen(verb) if whole else ())} - {key, "hydra"})
+    """Names what lies beside an unknown key, and the nearest."""
+    entry = OmegaConf.get_type(config) not in (dict, settings_of(verb))  # of a list: has no groups
+    known = sorted({*_keys(config), *(() if entry else chosen(verb))} - {key, "hydra"})
     parent, _, name = key.rpartition(".")
     while parent and not OmegaConf.is_dict(OmegaConf.select(config, parent)):
         parent, _, name = parent.rpartition(".")
     own = [k.removeprefix(f"{parent}.") for k in known if k.rpartition(".")[0] == parent]
     has = f"{parent} has" if parent else "there are"
     text = f"unknown setting '{key}'; {has} {', '.join(own) or 'none'}."
-    mapping = parent and OmegaConf.get_type(OmegaConf.select(config, parent)) is dict
-    if mapping and not difflib.get_close_matches(name, own):
-        return SettingsError(f"{text} A new one is added as '+{parent}={{{name}: ..}}'.")
     if key == f"{parent}.{name}":  # the last part alone is wrong
         close = [f"{parent}.{other}" for other in difflib.get_close_matches(name, own, n=1)]
     else:
@@ -77,10 +53,15 @@ def _unreadable(override: str) -> SettingsError:
     key, equals, value = override.partition("=")
     if not equals:
         return SettingsError(f"'{override}' is no key=value; all that follows the verb is.")
+    if value.startswith(("[", "{")):
+        return SettingsError(
+            f"{override} cannot be read. Close every bracket, and quote the texts in it that hold "
+            f"= ( ) [ ] {{ }} , : ~ or quotes, as in '{key}=[\"a=b\"]'."
+        )
     inner = value.replace("'", "").replace('"', "")
     return SettingsError(
         f"{override} cannot be read. Values that hold = ( ) [ ] {{ }} , : ~ or quotes stand in "
-        f"quotes of their own, inside those of the shell: '{key}=\"{inner}\"'. Close every bracket."
+        f"quotes of their own, inside those of the shell: '{key}=\"{inner}\"'."
     )
 
 
@@ -115,12 +96,3 @@ def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
     yield from (f"{prefix}{name}" for name in map(str, node))
     for name, child in _children(node):
         yield from _keys(child, f"{prefix}{name}.")
-
-
-def _strange(node: DictConfig, prefix: str = "") -> Iterator[str]:
-    kind = OmegaConf.get_type(node)
-    if is_dataclass(kind):
-        known = {field.name for field in fields(kind)}
-        yield from (f"{prefix}{name}" for name in map(str, node) if name not in known)
-    for name, child in _children(node):
-        yield from _strange(child, f"{prefix}{name}.")

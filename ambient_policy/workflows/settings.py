@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import is_dataclass
 from itertools import product
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -20,7 +20,7 @@ from ambient_policy.errors import SettingsError
 from ambient_policy.workflows import settings_of
 from ambient_policy.workflows.configs import CONFIGS as CONFIGS
 from ambient_policy.workflows.configs import folders
-from ambient_policy.workflows.refusals import check_keys, explain
+from ambient_policy.workflows.refusals import explain
 
 # what hydra raises for overrides; the last three where it trips over them
 REFUSALS = (HydraException, OmegaConfBaseException, ValueError, AttributeError, AssertionError)
@@ -39,34 +39,49 @@ Plugins.instance().register(OwnConfigs)
 
 
 def _mappings(kind: type, prefix: str = "") -> Iterator[str]:
-    """The keys that hold mappings of plain values by names that a user chooses."""
+    """The keys that hold mappings by names that a user chooses."""
     for name, hint in get_type_hints(kind).items():
-        if is_dataclass(hint) and isinstance(hint, type):
+        if isinstance(hint, type) and is_dataclass(hint):
             yield from _mappings(hint, f"{prefix}{name}.")
-        elif get_origin(hint) is dict and not is_dataclass(get_args(hint)[1]):
+        elif get_origin(hint) is dict:
             yield f"{prefix}{name}"
 
 
-def _schema(verb: str) -> DictConfig:
-    """What a verb's settings may hold; mappings of plain values take new names without a plus."""
-    schema: DictConfig = OmegaConf.structured(settings_of(verb))
+def _typed(verb: str) -> DictConfig:
+    """The settings of a verb with their defaults."""
+    config: DictConfig = OmegaConf.structured(settings_of(verb))
     for name, hint in get_type_hints(settings_of(verb)).items():
-        if is_dataclass(hint) and OmegaConf.is_missing(schema, name):
-            schema[name] = hint
+        if is_dataclass(hint) and OmegaConf.is_missing(config, name):
+            config[name] = hint
+    return config
+
+
+def _keys(verb: str) -> DictConfig:
+    """What ``<verb>_settings`` is in the configs: every key with its default, but no types yet.
+
+    Mappings take new names without a plus, as ``sources.mine.path=mine.zarr``.
+    """
+    config = OmegaConf.create(OmegaConf.to_container(_typed(verb), enum_to_str=True))
+    assert isinstance(config, DictConfig)
     for name in _mappings(settings_of(verb)):
-        OmegaConf.set_struct(OmegaConf.select(schema, name), False)
-    return schema
+        OmegaConf.set_struct(OmegaConf.select(config, name), False)
+    return config
 
 
 def _compose_config(verb: str, overrides: Sequence[str]) -> DictConfig:
-    ConfigStore.instance().store(f"{verb}_settings", _schema(verb))
+    ConfigStore.instance().store(f"{verb}_settings", _keys(verb))
     try:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
             config = hydra_compose(verb, list(overrides))
+        typed = OmegaConf.merge(_typed(verb), config)
+        missing = OmegaConf.missing_keys(typed) | OmegaConf.missing_keys(config)
     except REFUSALS as error:
         raise explain(error, verb, overrides) from error
-    check_keys(config, verb)
-    return config
+    if missing:
+        names = sorted(missing)
+        raise SettingsError(f"no value for {', '.join(names)}; give it as {names[0]}=...")
+    assert isinstance(typed, DictConfig)
+    return typed
 
 
 def compose(verb: str, overrides: Sequence[str]) -> Any:

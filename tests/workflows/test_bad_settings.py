@@ -68,18 +68,15 @@ def test_a_misspelt_key(refused: Refused, override: str, parts: list[str]) -> No
             "sources.trusted.max_episode=3",
             ["'sources.trusted.max_episode'", "'sources.trusted.max_episodes'?", "sigma_min"],
         ),
-        ("sources.trustd.sampling_weight=3", ["sources.trustd", "trusted", "suboptimal"]),
     ],
 )
 def test_a_misspelt_key_of_a_source(refused: Refused, override: str, parts: list[str]) -> None:
-    assert "added" not in refused([override], *parts)  # adding it is no remedy
+    refused([override], *parts)
 
 
-def test_a_source_that_does_not_exist_says_how_one_is_added(refused: Refused) -> None:
-    how = "A new one is added as '+sources={mine: ..}'"
-    refused(["sources.mine.path=x"], "unknown setting 'sources.mine.path'", how)
-    refused(["sources={mine: {path: x}}"], "unknown setting 'sources.mine'", how)
-    refused(["+sources.mine={path: x}"], "+sources.mine: a new entry comes whole", "+sources={mine")
+@pytest.mark.parametrize("override", ["sources.trustd.trust=rejected", "+sources={trustd: {}}"])
+def test_a_misspelt_source_has_no_path(refused: Refused, override: str) -> None:
+    refused([override], "sources.trustd.path is empty", "trusted, suboptimal, trustd")
 
 
 def test_an_override_without_a_key(refused: Refused) -> None:

@@ -14,22 +14,46 @@ CAMERA = "experiment=maze_camera"
 LIFT = ("recipe=robosuite_lift", "path=x", "out=y")
 
 
-def test_settings_objects_go_by_names_that_the_user_gives_them() -> None:
-    encoders = "network.encoders={top: {crop: [84, 84]}}"  # merged into what the config has
-    settings = compose("train", [CAMERA, encoders, "+sources={more: {path: x, trust: trusted}}"])
-    assert settings.network.encoders["top"] == EncoderSettings(crop=[84, 84])
-    assert list(settings.sources) == ["trusted", "suboptimal", "more"]
-    assert settings.sources["more"].trust is Trust.trusted
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["sources.more={path: x, trust: trusted}"],
+        ["+sources.more={path: x, trust: trusted}"],
+        ["+sources={more: {path: x, trust: trusted}}"],
+        ["sources.more.path=x", "sources.more.trust=trusted"],
+    ],
+)
+def test_sources_are_added_by_a_name_of_the_users(words: list[str]) -> None:
+    sources = compose("train", [CAMERA, *words]).sources
+    assert list(sources) == ["trusted", "suboptimal", "more"]
+    assert (sources["more"].path, sources["more"].trust) == ("x", Trust.trusted)
+
+
+@pytest.mark.parametrize(
+    "word", ["network.encoders.top.crop=[84, 84]", "network.encoders={top: {crop: [84, 84]}}"]
+)
+def test_encoders_are_added_by_the_name_of_their_part(word: str) -> None:
+    encoders = compose("train", [CAMERA, word]).network.encoders
+    assert encoders["top"] == EncoderSettings(crop=[84, 84]) and "state" in encoders
+
+
+def test_attributes_of_a_source_are_given_one_by_one_or_together() -> None:
+    one = compose("train", ["experiment=maze", "sources.trusted.attributes.task=t"])
+    all_of_them = compose("train", ["experiment=maze", "sources.trusted.attributes={task: t}"])
+    assert (
+        one.sources["trusted"].attributes
+        == {"task": "t"}
+        == (all_of_them.sources["trusted"].attributes)
+    )
 
 
 @pytest.mark.parametrize(
     ("override", "text"),
     [
-        ("+network.encoders={tip: {crop: [8, 8]}}", "'tip'; known: state, top. Did you mean 'top'"),
+        ("network.encoders.tip.crop=[8, 8]", "'tip'; known: state, top. Did you mean 'top'"),
         ("network.encoders.top.crap=[8, 8]", "'network.encoders.top.crap'; network.encoders.top"),
-        ("+sources={more: {pth: x}}", "unknown setting 'sources.more.pth'; sources.more has"),
-        ("sources.more.path=x", "unknown setting 'sources.more.path'; sources has suboptimal"),
-        ("+sources.more.path=x", "a new entry comes whole, as '+sources={more: {..}}'"),
+        ("+sources.more={pth: x}", "unknown setting 'sources.more.pth'; sources.more has"),
+        ("sources.more.pth=x", "'sources.more.pth'; sources.more has action_key"),
     ],
 )
 def test_what_they_do_not_have_is_refused(override: str, text: str) -> None:
@@ -75,7 +99,7 @@ def test_what_hydra_cannot_read_says_how_to_quote(override: str, remedy: str) ->
 )
 def test_names_may_be_invented_only_where_a_config_has_them(config: str, override: str) -> None:
     words = {"evaluate": ["run=x"], "annotate": ["source=x"], "convert": LIFT}.get(config, [])
-    with pytest.raises(SettingsError, match=r"unknown setting|Cannot|cannot|invalid|Invalid"):
+    with pytest.raises(SettingsError, match=r"unknown setting"):
         compose(config, [*words, override])
 
 
