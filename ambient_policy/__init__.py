@@ -61,9 +61,7 @@ if TYPE_CHECKING:  # what there is, for editors and type checkers; ``__getattr__
     from ambient_policy.settings import TunedSettings as Tuned
     from ambient_policy.settings import ValidationSettings as Validation
     from ambient_policy.workflows.annotation import AnnotateSettings as Annotation
-    from ambient_policy.workflows.comparison import (  # type: ignore[attr-defined]
-        CompareSettings as Comparison,
-    )
+    from ambient_policy.workflows.arms import CompareSettings as Comparison
     from ambient_policy.workflows.evaluation import EvaluateSettings as Evaluation
     from ambient_policy.workflows.screen import Row
     from ambient_policy.workflows.training import train, training

@@ -34,7 +34,7 @@ def test_every_name_is_there_and_documented() -> None:
     assert [name for name in ap.__all__ if not getattr(ap, name).__doc__] == []
     assert {*ap.__all__} <= {*dir(ap)}
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = ap.nothing  # type: ignore[attr-defined]
+        _ = ap.nothing
 
 
 def test_the_package_of_the_loop_can_be_called_whoever_imports_it_first() -> None:

@@ -6,5 +6,5 @@ from ambient_datasets.collect import CollectSettings
 
 
 def collect(settings: CollectSettings) -> None:
-    """Collect."""
+    """Collect demonstrations of a planner, executed in MuJoCo."""
     collection.collect(settings)

@@ -111,7 +111,7 @@ def measure(settings: BenchmarkSettings, folder: Path) -> Iterator[Measurement]:
 
 
 def benchmark(settings: BenchmarkSettings) -> None:
-    """Measure, print, write."""
+    """Measure how fast everything is on this machine."""
     check_device(settings.device)
     torch.set_num_threads(settings.threads)
     machine = describe_machine(torch.device(settings.device))
