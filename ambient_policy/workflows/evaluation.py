@@ -15,7 +15,7 @@ from rich.console import Console
 
 from ambient_policy.diffusion.grid import Spacing
 from ambient_policy.diffusion.solve import Solver
-from ambient_policy.errors import CheckpointError, SettingsError
+from ambient_policy.errors import SettingsError
 from ambient_policy.evaluation.comparison import compare
 from ambient_policy.evaluation.records import (
     EpisodeRecord,
@@ -84,8 +84,6 @@ class EvaluateSettings(RolloutSettings):
 
     # folder of a run, of one of its checkpoints, or of an exported policy
     run: str = "???"
-    # gymnasium id; null = the one the policy was trained for (no other is accepted)
-    task: str | None = None
     # episode seeds to film, and the suffix that decides the format (mp4 or gif)
     videos: list[int] = field(default_factory=list)
     video_format: str = "mp4"
@@ -109,15 +107,10 @@ def load(settings: EvaluateSettings) -> SavedPolicy:
     """The policy that is to be evaluated, on the CPU, with the solver of the evaluation.
 
     Raises:
-        AmbientPolicyError: naming what is wrong with folder, task or solver.
+        AmbientPolicyError: naming what is wrong with folder or solver.
     """
     saved = open_policy(settings.run, settings.checkpoint)
     spec = saved.policy.spec
-    if settings.task not in (None, spec.task):
-        raise CheckpointError(
-            f"{settings.run} was trained for '{spec.task}', not for '{settings.task}'; evaluate "
-            "it there, or name a run of that task."
-        )
     if not saved.settings.task.path:
         raise SettingsError(
             f"{settings.run} was trained with task.path = []: name the two observations whose path "
