@@ -75,6 +75,8 @@ def _of_hydra(text: str, verb: str, overrides: Sequence[str]) -> SettingsError:
             f"{words.split(' 1.')[0]}: several values are for ambient-policy sweep. A list is "
             "key=[a,b]; a text that holds a comma stands in quotes, 'key=\"a,b\"'."
         )
+    if words.startswith("invalid literal for int()"):  # a name in a list
+        words = f"A list has no entry {words.rpartition(' ')[2]}; give it whole, as key=[a,b]."
     return SettingsError(f"{words} ({' '.join(overrides)})")
 
 

@@ -89,7 +89,6 @@ def test_what_hydra_cannot_read_says_how_to_quote(override: str, remedy: str) ->
     ("config", "override"),
     [
         ("train", "observations.low=[0]"),
-        ("train", "cameras.front=x"),
         ("evaluate", "cameras.front=x"),
         ("annotate", "observations.a=x"),
         ("convert", "network.encoders.top.layers=[8]"),
@@ -101,6 +100,11 @@ def test_names_may_be_invented_only_where_a_config_has_them(config: str, overrid
     words = {"evaluate": ["run=x"], "annotate": ["source=x"], "convert": LIFT}.get(config, [])
     with pytest.raises(SettingsError, match=r"unknown setting"):
         compose(config, [*words, override])
+
+
+def test_a_list_has_no_names() -> None:
+    with pytest.raises(SettingsError, match=r"A list has no entry 'front'; give it whole"):
+        compose("train", ["cameras.front=x"])
 
 
 def test_where_it_has_them_they_need_no_plus() -> None:
@@ -126,5 +130,6 @@ def test_the_users_own_configs_are_in_front_of_ours(
 @pytest.mark.parametrize("data", sorted(path.stem for path in (CONFIGS / "data").glob("*.yaml")))
 def test_every_data_config_can_be_annotated_and_plotted(config: str, data: str) -> None:
     more = {"annotate": ["sigma_min=0.1", "sigma_max=0"], "plot": ["out=x.png"]}[config]
-    settings = compose(config, [f"data={data}", "source=x", *more])
-    assert settings.sources == compose("train", [f"data={data}"]).sources
+    words = [f"data={data}", *(["sources.demonstrations.path=x"] * (data == "converted"))]
+    settings = compose(config, [*words, "source=x", *more])
+    assert settings.sources == compose("train", words).sources
