@@ -29,7 +29,9 @@ def explain(error: BaseException, verb: str, overrides: Sequence[str]) -> Settin
     typed = _typed(key, overrides)
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
         return unknown_key(typed, cause.parent_node._get_root(), verb)
-    return SettingsError(f"{key}: {text.replace('AnyNode', 'one value')}")
+    if "is not a ListConfig" in text:
+        text = f"a list is needed, as {key}=[a,b]"
+    return SettingsError(f"{key}: {text}")
 
 
 def unknown_key(key: str, config: DictConfig, verb: str) -> SettingsError:
