@@ -27,9 +27,9 @@ def annotated(store: Store, low: Sequence[float] = LOW, high: Sequence[float] = 
 
 
 def resolve(
-    sources: Sequence[Source], fingerprint: str = "1234", arm: Any = None, **tuned: float | None
+    sources: Sequence[Source], fingerprint: str = "1234", arm: Any = None, tuned: Any = None
 ) -> list[Thresholds]:
-    run = of_run(sources, arm, tuned=TunedSettings(**tuned))
+    run = of_run(sources, arm, tuned=TunedSettings(**(tuned or {})))
     return resolve_thresholds(run, sources, [fingerprint] * len(sources))
 
 
@@ -59,7 +59,9 @@ def test_the_words_of_an_arm_are_thresholds(
 ) -> None:
     sources = [make_source(role, make_store(role), trust=role) for role in
                ("suboptimal", "trusted", "rejected")]  # fmt: skip
-    bad, good, out = resolve(sources, arm={"trusted": trusted, "suboptimal": suboptimal}, **TUNED)
+    bad, good, out = resolve(
+        sources, arm={"trusted": trusted, "suboptimal": suboptimal}, tuned=TUNED
+    )
     assert pair(good) == TRUSTED[trusted] and good.trusted.all()
     assert pair(bad) == SUBOPTIMAL[suboptimal] and not bad.trusted.any()
     assert pair(out) == NONE and not out.trusted.any()  # whatever the arm
@@ -89,7 +91,7 @@ def test_a_number_of_the_source_comes_before_its_annotation_and_that_before_tune
         make_source("bare", make_store("bare"), trust="suboptimal"),
         make_source("part", make_store("part"), trust="suboptimal", sigma_max=0.02),
     ]
-    own, half, note, bare, part = resolve(sources, **TUNED)
+    own, half, note, bare, part = resolve(sources, tuned=TUNED)
     assert pair(own) == (0.3, 0.02)
     assert pairs(half) == [(0.3, 0.0), (0.3, 0.01), (0.3, INF)]
     assert pairs(note) == list(zip(LOW, HIGH, strict=True))
@@ -139,7 +141,7 @@ def test_nothing_is_trusted_silently(make_store: MakeStore) -> None:
     source = make_source("a", make_store("a"))
     text = r"a.zarr: source 'a': the store is not annotated .* Set sources.a.trust to trusted, "
     with pytest.raises(DataError, match=text + r"suboptimal or rejected, or annotate the store"):
-        resolve([source], arm={"suboptimal": "everything"}, **TUNED)
+        resolve([source], arm={"suboptimal": "everything"}, tuned=TUNED)
 
 
 @pytest.mark.parametrize("trust", ["trusted", "rejected", None])
@@ -165,7 +167,7 @@ def test_a_number_that_nobody_gave_is_refused(
     good = make_source("good", make_store("good"), trust="trusted")
     bad = make_source("bad", make_store("bad"), trust="suboptimal")
     with pytest.raises(SettingsError) as caught:
-        resolve([good, bad], arm={"suboptimal": word}, **numbers)
+        resolve([good, bad], arm={"suboptimal": word}, tuned=numbers)
     for part in (
         f"arm 'ambient' lets suboptimal episodes teach {word.replace('_', ' ')} their thresholds",
         f"nobody says {key} of source 'bad'",
@@ -194,7 +196,7 @@ def test_exclusive_goes_by_the_lowest_of_all_suboptimal_episodes(make_store: Mak
         make_source("noted", annotated(make_store("noted"), [0.5, 0.2, INF]), trust="suboptimal"),
         make_source("tuned", make_store("tuned"), trust="suboptimal"),
     ]
-    good, own, noted, tuned = resolve(sources, arm=EXCLUSIVE, **TUNED)
+    good, own, noted, tuned = resolve(sources, arm=EXCLUSIVE, tuned=TUNED)
     assert pair(good) == (INF, 0.2)
     assert pair(own) == (0.7, 0.0) and pair(tuned) == (0.4, 0.0)
     assert pairs(noted) == [(0.5, 0.0), (0.2, 0.0), (INF, 0.0)]
@@ -208,7 +210,7 @@ def test_exclusive_without_a_number_is_refused(
     sources += [make_source("other", make_store("other"), trust=trust) for trust in others]
     text = r"lowest sigma_min of the suboptimal ones, and there is none\. Name .*tuned\.sigma_min="
     with pytest.raises(SettingsError, match=text):
-        resolve(sources, arm=EXCLUSIVE, **({} if "suboptimal" in others else TUNED))
+        resolve(sources, arm=EXCLUSIVE, tuned={} if "suboptimal" in others else TUNED)
 
 
 READS_MIN, READS_BOTH = {"suboptimal": "above"}, {"suboptimal": "above_or_below"}
@@ -254,7 +256,7 @@ def test_a_threshold_that_is_no_level(make_store: MakeStore, value: Any) -> None
     with pytest.raises(SettingsError, match=r"sources\.bad\.sigma_min = .* is a number from 0 to"):
         resolve([bad])
     with pytest.raises(SettingsError, match=r"tuned\.sigma_max = .* is a number from 0 to"):
-        resolve([], sigma_max=value)
+        resolve([], tuned={"sigma_max": value})
 
 
 REWEIGHTED = {"suboptimal": "everything", "reweight": True}
