@@ -4,7 +4,7 @@ import io
 import json
 import math
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +94,21 @@ def write(page: Page, folder: Path) -> tuple[str, str]:
     return (folder / "report.html").read_text(), terminal.getvalue()
 
 
+@dataclass(frozen=True)
+class Report:
+    """A page that was written: where, its text, and what the terminal showed."""
+
+    folder: Path
+    html: str
+    terminal: str
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    folder = tmp_path_factory.mktemp("report")
+    return Report(folder, *write(page(), folder))
+
+
 def test_rows_hold_the_closed_forms() -> None:
     table = compare({a.name: a.episodes for a in page().arms}, baseline="cotrain")
     ambient = table.row("ambient")
@@ -110,8 +125,8 @@ def test_rows_hold_the_closed_forms() -> None:
     assert difference.squared_jerk_successes_ratio.estimate == pytest.approx(48 / 108)
 
 
-def test_the_page_has_every_section_and_loads_nothing(tmp_path: Path) -> None:
-    html, _ = write(page(), tmp_path)
+def test_the_page_has_every_section_and_loads_nothing(report: Report) -> None:
+    html = report.html
     for title in SECTIONS:
         assert f"<h2>{title}</h2>" in html
     sources = re.findall(r"(?:src|href)\s*=\s*[\"']([^\"']*)", html)
@@ -120,7 +135,7 @@ def test_the_page_has_every_section_and_loads_nothing(tmp_path: Path) -> None:
     for text in ("Maze &lt;toy&gt;", "layout &amp; nothing", "make demo", "steps: 40", "100–111"):
         assert text in html
     assert all(colour in html for colour in figures.arm_colours(page()).values())
-    assert {p.name for p in tmp_path.iterdir()} == {
+    assert {p.name for p in report.folder.iterdir()} == {
         "report.html",
         "table.md",
         "table.json",
@@ -138,8 +153,8 @@ def test_what_does_not_apply_is_left_out(tmp_path: Path) -> None:
     assert "paired difference" not in html + terminal and "coverage" not in html
 
 
-def test_every_arm_has_the_table_of_its_sources(tmp_path: Path) -> None:
-    html, _ = write(page(), tmp_path)
+def test_every_arm_has_the_table_of_its_sources(report: Report) -> None:
+    html = report.html
     header, lines = tables.contributions(CONTRIBUTIONS)
     assert lines[0] == [
         *("good", "trusted", "50 (+5 held out)", "1000", "0.500", "75.0", "0", "∞", "60.0")
@@ -160,17 +175,16 @@ def test_no_walls_no_arena_and_no_success(tmp_path: Path) -> None:
     assert "intervals are over episodes only" in html
 
 
-def test_equal_pages_give_equal_files(tmp_path: Path) -> None:
-    write(page(), tmp_path / "a")
-    write(page(), tmp_path / "b")
+def test_equal_pages_give_equal_files(report: Report, tmp_path: Path) -> None:
+    write(page(), tmp_path)
     for name in ("report.html", "table.md", "table.json"):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+        assert (tmp_path / name).read_bytes() == (report.folder / name).read_bytes()
 
 
-def test_terminal_markdown_and_json_tell_the_same(tmp_path: Path) -> None:
-    _, terminal = write(page(), tmp_path)
-    record = json.loads((tmp_path / "table.json").read_text())
-    markdown = (tmp_path / "table.md").read_text()
+def test_terminal_markdown_and_json_tell_the_same(report: Report) -> None:
+    terminal = report.terminal
+    record = json.loads((report.folder / "table.json").read_text())
+    markdown = (report.folder / "table.md").read_text()
     assert record["rows"][1]["success"]["estimate"] == pytest.approx(20 / 24)
     assert record["rows"][1]["inside_squared_jerk"]["estimate"] is None
     assert "83.3" in terminal and "| 83.3 [" in markdown and "best coverage" in markdown
