@@ -65,13 +65,14 @@ def train_on(out: Path, root: Path) -> list[float]:
         [
             "experiment=converted",
             "task.id=real",
+            "label=real",
             f"sources.demonstrations.path={out}",
             f"root={root}/runs",
             "network.encoders.state.layers=[16]",
             *TINY,
         ],
     )
-    rows = (root / "runs/as_is/seed-0/log.jsonl").read_text().splitlines()
+    rows = (root / "runs/real/seed-0/log.jsonl").read_text().splitlines()
     return [json.loads(row)["loss"] for row in rows]
 
 
