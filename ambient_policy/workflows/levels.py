@@ -2,12 +2,12 @@
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from ambient_policy.ambient.admission import Admission
 from ambient_policy.diffusion.law import LawKind
 from ambient_policy.diffusion.noise import as_table
 from ambient_policy.settings import RunSettings, SourceSettings, Teaches, Trust
+from ambient_policy.terminal import print_table
 from ambient_policy.workflows.screen import arm_in_words
 
 COLUMNS = {"step": "step", "ve": "sigma", "vp": "VP", "flow": "flow", "log_snr": "log-SNR"}
@@ -19,10 +19,11 @@ def levels(settings: RunSettings) -> None:
     """The noise levels of a run in every coordinate, and who may teach where."""
     console = Console()
     console.print(arm_in_words(settings), highlight=False, markup=False)
-    console.print(levels_table(settings))
-    thresholds = thresholds_table(settings)
-    if thresholds.row_count:
-        console.print(thresholds)
+    header = [*COLUMNS.values(), "solver", *settings.sources]
+    print_table(console, header, level_rows(settings))
+    thresholds = threshold_rows(settings)
+    if thresholds:
+        print_table(console, ["threshold", *COLUMNS.values()], thresholds)
     if any(_annotated(settings, source) for source in settings.sources.values()):
         console.print(
             f"{UNSAID}: as its store's annotation says, which comes before tuned numbers too",
@@ -30,28 +31,28 @@ def levels(settings: RunSettings) -> None:
         )
 
 
-def levels_table(settings: RunSettings) -> Table:
+def level_rows(settings: RunSettings) -> list[list[str]]:
     """The levels of training, if they are discrete, and those of the solver."""
     visited, noise = [c.sigma for c in settings.solver.calls(settings.noise)], settings.noise
     trained = noise.schedule_levels() if noise.law is LawKind.discrete else visited
-    table = _narrow(*COLUMNS.values(), "solver", *settings.sources)
+    rows = []
     for sigma in np.union1d(trained, visited):
         mark = ("", "visited", "twice")[visited.count(sigma)]  # heun calls twice at most levels
         answers = (teaches(settings, source, sigma) for source in settings.sources.values())
-        table.add_row(*coordinates(sigma, settings), mark, *answers)
-    return table
+        rows.append([*coordinates(sigma, settings), mark, *answers])
+    return rows
 
 
-def thresholds_table(settings: RunSettings) -> Table:
+def threshold_rows(settings: RunSettings) -> list[list[str]]:
     """The thresholds that settings say, in every coordinate."""
     holders = {"tuned": settings.tuned, **settings.sources}
-    table = _narrow("threshold", *COLUMNS.values())
+    rows = []
     for name, holder in holders.items():
         for key in NUMBERS:
             sigma = getattr(holder, key)
             if sigma is not None:
-                table.add_row(f"{name} {key}", *coordinates(sigma, settings))
-    return table
+                rows.append([f"{name} {key}", *coordinates(sigma, settings)])
+    return rows
 
 
 def teaches(settings: RunSettings, source: SourceSettings, sigma: float) -> str:
@@ -96,10 +97,3 @@ def coordinates(sigma: float, settings: RunSettings) -> list[str]:
     """A level in every coordinate; a dash where the schedule has no such step."""
     (row,) = as_table(np.array([sigma], np.float64), settings.noise.schedule_levels())
     return ["-" if np.isnan(row[name]) else f"{row[name]:.4g}" for name in COLUMNS]
-
-
-def _narrow(*columns: str) -> Table:
-    table = Table(pad_edge=False, padding=(0, 1, 0, 0))
-    for name in columns:
-        table.add_column(name, overflow="fold")
-    return table

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from rich.console import Console
-from rich.table import Table
 
 from ambient_policy.batch import Draw
 from ambient_policy.evaluation.metrics import squared_jerk
@@ -18,6 +17,7 @@ from ambient_policy.normalize import masked
 from ambient_policy.policy import Policy
 from ambient_policy.saved import open_policy
 from ambient_policy.seeding import generator, torch_generator
+from ambient_policy.terminal import print_table
 from ambient_policy.workflows.preparation import Parts, prepare
 
 
@@ -54,7 +54,8 @@ def roughness(settings: RoughnessSettings) -> None:
     saved = open_policy(settings.run)
     policy, parts = saved.policy, prepare(saved.settings)
     unit = parts.settings.task.path_unit
-    table = Table("source", "sigma", f"error [{unit}]", "jerk of answer", "jerk of data")
+    header = ("source", "sigma", f"error [{unit}]", "jerk of answer", "jerk of data")
+    rows = []
     for i, name in enumerate(parts.mixture.names):
         of_source = np.flatnonzero(
             parts.mixture.source_of_window(np.arange(len(parts.mixture))) == i
@@ -62,5 +63,6 @@ def roughness(settings: RoughnessSettings) -> None:
         window = generator(settings.seed, "roughness", i).choice(of_source, settings.windows)
         for sigma in np.unique(policy.solver_levels):
             error, answer, data = measure(policy, parts, window, float(sigma))
-            table.add_row(name, f"{sigma:.3g}", f"{error:.3g}", f"{answer:.0f}", f"{data:.0f}")
-    Console().print(table)
+            numbers = f"{sigma:.3g}", f"{error:.3g}", f"{answer:.0f}", f"{data:.0f}"
+            rows.append((name, *numbers))
+    print_table(Console(), header, rows)

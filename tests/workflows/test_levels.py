@@ -15,6 +15,7 @@ from ambient_policy.diffusion.precondition import Prediction
 from ambient_policy.diffusion.solve import Solver
 from ambient_policy.errors import SettingsError
 from ambient_policy.settings import RunSettings, from_json, to_json
+from ambient_policy.workflows import levels
 from ambient_policy.workflows import preparation as assemble
 from ambient_policy.workflows import settings as compose
 from ambient_policy.workflows.contributions import contributions
@@ -29,10 +30,11 @@ def rows(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *overrides: str
 ) -> list[list[str]]:
     """The cells of what is printed."""
-    monkeypatch.setenv("COLUMNS", "200")
-    perform("levels", ["experiment=maze", *overrides])
-    lines = capsys.readouterr().out.splitlines()
-    return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if "│" in line]
+    settings = compose.compose("levels", ["experiment=maze", *overrides])
+    cells: list[list[str]] = []
+    monkeypatch.setattr(levels, "print_table", lambda _, header, table: cells.extend(table))
+    levels.levels(settings)
+    return cells
 
 
 def test_the_table_marks_visited_levels_and_who_teaches(
