@@ -68,7 +68,7 @@ def binaries(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     binaries = folder / "bin"
     (packages,) = (folder / "lib").glob("python*/site-packages")
     (packages / "dependencies.pth").write_text("\n".join(site.getsitepackages()))
-    pip = [sys.executable, "-m", "pip", "--python", binaries / "python", "install", "--quiet"]
+    pip = [sys.executable, "-m", "pip", "--python", str(binaries / "python"), "install", "--quiet"]
     run(folder, *pip, "--no-deps", "--no-index", "--no-compile", wheel)
     return binaries
 

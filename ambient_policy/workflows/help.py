@@ -44,7 +44,7 @@ def print_verb_help(verb: str) -> None:
     if not found:
         return
     if commands := examples(verb):
-        print("\n".join(["examples", *(f"  {command}" for command in commands), ""]))
+        print("\n".join(["examples", *map(_command, commands), ""]))
     if groups := chosen(verb):
         print("groups (--config-dir adds your own; null: none is chosen)")
         print("\n".join([*_groups(groups), ""]))
@@ -78,6 +78,12 @@ def _keys(found: list[Key]) -> Iterator[str]:
         last = i + 1 == len(found) or not found[i + 1].shared
         if last and key.meaning:
             yield from _wrap(key.meaning, " " * 6, " " * 6)
+
+
+def _command(text: str) -> str:
+    """A command, over several lines where it is long."""
+    lines = textwrap.wrap(text, WIDTH - 8, break_long_words=False, break_on_hyphens=False)
+    return "  " + " \\\n      ".join(lines)
 
 
 def _wrap(text: str, first: str, rest: str) -> list[str]:
