@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ambient_policy.settings import RunSettings, SourceSettings, from_json, to_json
+from ambient_policy.settings import RunSettings, SourceSettings, Trust, from_json, to_json
 from ambient_policy.settings.migration import is_of_0_1, migrate_settings
 
 INF = float("inf")
@@ -20,7 +20,7 @@ def record_of_0_1(**sources: dict[str, Any]) -> dict[str, Any]:
     """Settings as 0.1 wrote them, with its keys of sources and without an arm."""
     record = to_json(RunSettings(normalizer=RunSettings().normalizer))
     del record["arm"]
-    plain = to_json(RunSettings(sources={"a": SourceSettings("x", "trusted")}))["sources"]["a"]
+    plain = to_json(RunSettings(sources={"a": SourceSettings("x", Trust.trusted)}))["sources"]["a"]
     for new, old in (("sampling_weight", "weight"), ("val_ratio", "held_out")):
         del plain[new]
         plain[old] = None if old == "weight" else 0.0
