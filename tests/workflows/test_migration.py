@@ -133,7 +133,7 @@ def test_it_goes_on_as_if_never_interrupted(place: Path) -> None:
 def test_a_kill_leaves_a_folder_of_one_format(place: Path, change: int) -> None:
     checkpoint, policy = (place / RUN / "checkpoints/step-0000002").absolute(), place / "policy"
     moment = Moment(place, change)
-    kill(perform, "migrate", [f"path={place}"], at=moment, words=place.parent / "words")
+    kill(perform, "migrate", [f"path={place}"], at=moment)
     if (checkpoint / "config.json").exists():
         load_policy(checkpoint)
     else:
