@@ -26,7 +26,7 @@ def overrides(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     write_store(store, attributes, episodes)
     small = ["network.encoders.state.layers=[16]", *TINY]
     place = f"sources.demonstrations.path={store}"
-    return ["experiment=converted", "task.id=bridge", place, *small]
+    return ["experiment=converted", "task.id=bridge", "task.path=[x,y]", place, *small]
 
 
 def test_it_trains_and_evaluating_names_the_world(overrides: list[str], tmp_path: Path) -> None:
@@ -40,8 +40,7 @@ def test_a_comparison_names_the_world_before_it_trains(
     overrides: list[str], tmp_path: Path
 ) -> None:
     changes = ",".join(f'"{change}"' for change in overrides)
-    others = [f"~arms.{name}" for name in ("ambient", "cotrain", "reweighted")]
-    arms = [*others, "arms.target_only=[]", "baseline=null", "seeds=[0]", "episodes=2"]
+    arms = ["arms={target_only: []}", "seeds=[0]", "evaluation.episodes=2"]
     with pytest.raises(SettingsError, match=UNKNOWN):
         perform("compare", [f"root={tmp_path}/runs", f"overrides=[{changes}]", *arms])
     assert not (tmp_path / "runs").exists()
