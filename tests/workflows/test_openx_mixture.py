@@ -96,6 +96,7 @@ def test_the_mixture_is_described(here: Path, capsys: pytest.CaptureFixture[str]
     assert (here / "sources.png").stat().st_size > 5000
 
 
+@pytest.mark.slow
 def test_three_arms_act_in_pusht_and_meet_on_one_page(compared: Path) -> None:
     runs = json.loads((compared / "table.json").read_text())["runs"]
     assert [run["arm"] for run in runs] == ["target_only", "cotrain", "ambient"]
