@@ -129,7 +129,9 @@ def test_it_goes_on_as_if_never_interrupted(place: Path) -> None:
     np.testing.assert_allclose(losses[0], [row["loss"] for row in rows], rtol=1e-4)
 
 
-@pytest.mark.parametrize("change", range(1, 12))
+@pytest.mark.parametrize(
+    "change", [pytest.param(n, marks=() if n == 4 else pytest.mark.slow) for n in range(1, 12)]
+)
 def test_a_kill_leaves_a_folder_of_one_format(place: Path, change: int) -> None:
     checkpoint, policy = (place / RUN / "checkpoints/step-0000002").absolute(), place / "policy"
     moment = Moment(place, change)
