@@ -71,9 +71,11 @@ class RolloutSettings:
     worlds: int = 200
     # where the policy plans: cpu, cuda, cuda:1 ...; null = where it was trained
     device: str | None = None
+    # torch's threads; results are bit-for-bit repeatable for an equal number
+    threads: int = 2
 
     def __post_init__(self) -> None:
-        for name in ("episodes", "worlds"):
+        for name in ("episodes", "worlds", "threads"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} = {getattr(self, name)} must be at least 1.")
 
@@ -87,15 +89,8 @@ class EvaluateSettings(RolloutSettings):
     # episode seeds to film, and the suffix that decides the format (mp4 or gif)
     videos: list[int] = field(default_factory=list)
     video_format: str = "mp4"
-    # torch's threads
-    threads: int = 2
     # folder of the results; null = evaluation/ in that of the run
     out: str | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.threads < 1:
-            raise SettingsError(f"threads = {self.threads} must be at least 1.")
 
     @property
     def folder(self) -> Path:

@@ -95,9 +95,7 @@ class Grid:
         if self.evaluation is None:
             return None
         choices = {f.name: getattr(self.evaluation, f.name) for f in fields(RolloutSettings)}
-        return EvaluateSettings(
-            **choices, run=str(run.folder), threads=run.settings.training.threads
-        )
+        return EvaluateSettings(**choices, run=str(run.folder))
 
     def episodes_of(self, run: Run) -> list[EpisodeRecord] | None:
         """The episodes of a trained run, if it is evaluated."""
