@@ -88,9 +88,11 @@ def test_a_worker_that_is_killed_is_reported() -> None:
 
 
 PARENT = """
+import signal
 from tests.test_jobs import wait_for_ever
 from ambient_policy.jobs import JobSettings, open_jobs
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background ignore it
     with open_jobs(JobSettings(workers=2)) as jobs:
         list(jobs.each(wait_for_ever, [(), ()]))
 """
