@@ -1,4 +1,4 @@
-"""Demonstrations of others into a store of ours (docs/data.md has an example for every format)::
+"""Convert demonstrations of others into a store of ours (docs/data.md has an example for every format)::
 
     ambient-policy convert recipe=pusht path=pusht_cchi_v7_replay.zarr out=data/pusht.zarr
 
@@ -15,6 +15,6 @@ __all__ = ["ConvertSettings", "convert"]
 
 
 def convert(settings: ConvertSettings) -> None:
-    """Demonstrations of others into a store of ours."""
+    """Convert demonstrations of others into a store of ours."""
     report = conversion.convert(settings)
     Console(soft_wrap=True).print(str(report), highlight=False, markup=False)

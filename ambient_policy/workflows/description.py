@@ -31,7 +31,7 @@ class DescribeSettings(RunSettings):
 
 
 def describe(settings: DescribeSettings) -> None:
-    """What each source of a training contributes, at which noise levels."""
+    """Show what each source of a training contributes, at which noise levels."""
     console, parts = Console(), prepare(settings)
     show_sources(parts, console)
     if settings.out is not None:

@@ -16,7 +16,7 @@ UNSAID = "?"
 
 
 def levels(settings: RunSettings) -> None:
-    """The noise levels of a run in every coordinate, and who may teach where."""
+    """Show the noise levels of a run in every coordinate, and who may teach where."""
     console = Console()
     console.print(arm_in_words(settings), highlight=False, markup=False)
     header = [*COLUMNS.values(), "solver", *settings.sources]

@@ -53,7 +53,7 @@ class MigrateSettings:
 
 
 def migrate(settings: MigrateSettings) -> int:
-    """Bring all that version 0.1 wrote under a path into today's format; how many files changed.
+    """Bring what version 0.1 wrote under a path into today's format.
 
     Raises:
         SettingsError: if there is nothing to look at.

@@ -50,7 +50,7 @@ def measure(policy: Policy, parts: Parts, window: np.ndarray, sigma: float) -> l
 
 
 def roughness(settings: RoughnessSettings) -> None:
-    """How precise and how rough a trained denoiser answers, beside its data."""
+    """Measure how precise and how rough a trained denoiser answers, beside its data."""
     saved = open_policy(settings.run)
     policy, parts = saved.policy, prepare(saved.settings)
     unit = parts.settings.task.path_unit

@@ -26,7 +26,11 @@ SETTINGS = "settings.json"
 
 
 def train(settings: RunSettings) -> Path:
-    """Train one arm, alone or with the other processes of torchrun; the folder of the run."""
+    """Train one arm, alone or with the other processes of torchrun.
+
+    Returns:
+        The folder of the run.
+    """
     torch.set_num_threads(settings.training.threads)
     with join(settings.training) as world:
         for _ in _rows(settings, world, Console(quiet=not world.leads)):
