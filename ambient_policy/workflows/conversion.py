@@ -1,4 +1,4 @@
-"""Convert demonstrations of others into a store of ours (docs/data.md has an example for every format)::
+"""Convert demonstrations of others into a store of ours (docs/data.md has an example of each)::
 
     ambient-policy convert recipe=pusht path=pusht_cchi_v7_replay.zarr out=data/pusht.zarr
 
