@@ -12,6 +12,8 @@ def few(values: Iterable[Any], quick: int) -> list[Any]:
     rows = list(values)
     chosen = {0, *random.Random(0).sample(range(1, len(rows)), quick - 1)}
     return [
-        row if place in chosen else pytest.param(row, marks=pytest.mark.slow)
+        row
+        if place in chosen
+        else pytest.param(*(row if isinstance(row, tuple) else (row,)), marks=pytest.mark.slow)
         for place, row in enumerate(rows)
     ]

@@ -13,6 +13,7 @@ from ambient_datasets.thresholds import Thresholds, resolve_thresholds
 from ambient_policy.errors import DataError, SettingsError
 from ambient_policy.settings import TunedSettings
 from tests.datasets.mixtures import join_sources, make_source, of_run
+from tests.samples import few
 
 MakeStore = Callable[..., Store]
 INF = np.inf
@@ -262,8 +263,8 @@ def test_a_threshold_that_is_no_level(make_store: MakeStore, value: Any) -> None
 REWEIGHTED = {"suboptimal": "everything", "reweight": True}
 
 
-@pytest.mark.parametrize("weight", [0.1, 1.0, 7.0])
-@pytest.mark.parametrize("roles", ["ts", "tss", "ttsr", "srrt", "tttsss"])
+@pytest.mark.parametrize("weight", few([0.1, 1.0, 7.0], 1))
+@pytest.mark.parametrize("roles", few(["ts", "tss", "ttsr", "srrt", "tttsss"], 3))
 def test_trusted_windows_weigh_as_much_whatever_the_number_of_sources(
     make_store: MakeStore, roles: str, weight: float
 ) -> None:

@@ -15,6 +15,7 @@ from ambient_policy.settings import LossSettings, RunSettings, TrainingSettings
 from ambient_policy.training import distributed
 from ambient_policy.training.distributed import World, check_shares
 from tests.kills import processes
+from tests.samples import few
 from tests.training.toy import Rows, make_settings, run_training
 
 NUMBERS = ("loss", "gradient_norm")
@@ -92,8 +93,7 @@ def test_two_processes_train_a_union_as_one(tmp_path: Path) -> None:
     assert_same_policy(tmp_path / "two", tmp_path / "one")
 
 
-@pytest.mark.parametrize("union", [False, True])
-@pytest.mark.parametrize("parts", [2, 8])
+@pytest.mark.parametrize(("parts", "union"), few([(2, True), (8, False), (2, False), (8, True)], 2))
 def test_parts_add_up_to_the_batch(tmp_path: Path, parts: int, union: bool) -> None:
     _, whole = run_training(tmp_path / "whole", settings(), union=union)
     _, split = run_training(tmp_path / "split", settings(accumulate=parts), union=union)
