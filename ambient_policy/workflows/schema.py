@@ -86,8 +86,12 @@ class Module:
 
     def find_class(self, name: str) -> "tuple[Module, ast.ClassDef] | None":
         """The same for a class; None for anything else."""
-        found = self.find(name)
-        return (found[0], found[1]) if found and isinstance(found[1], ast.ClassDef) else None
+        definition = self.find(name)
+        return (
+            (definition[0], definition[1])
+            if definition and isinstance(definition[1], ast.ClassDef)
+            else None
+        )
 
 
 @cache
@@ -112,10 +116,10 @@ def function(verb: str) -> tuple[Module, ast.FunctionDef]:
         LookupError: if its module has no such function.
     """
     source = module(f"ambient_policy.workflows.{VERBS[verb]}")
-    found = source.find(verb) if source is not None else None
-    if found is None or not isinstance(found[1], ast.FunctionDef):
+    definition = source.find(verb) if source is not None else None
+    if definition is None or not isinstance(definition[1], ast.FunctionDef):
         raise LookupError(verb)
-    return found[0], found[1]
+    return definition[0], definition[1]
 
 
 def docstring(verb: str) -> str:
@@ -137,10 +141,10 @@ def keys(verb: str) -> list[Key]:
 
 def _of_class(source: Module, name: str, prefix: str) -> Iterator[Key]:
     """The keys of a class of settings: of those it is built on, then its own."""
-    found = source.find_class(name)
-    if found is None:
+    definition = source.find_class(name)
+    if definition is None:
         return
-    source, node = found
+    source, node = definition
     for base in reversed(node.bases):  # as dataclasses collect them
         yield from _of_class(source, ast.unparse(base), prefix)
     meaning = ""
@@ -166,8 +170,8 @@ def _of_field(
         yield Key(name, kind, _default(item.value), text, words, shared and not alone)
         return
     where, words_of = inner
-    found = source.find_class(words_of)
-    about = (ast.get_docstring(found[1]) if found else None) or ""
+    definition = source.find_class(words_of)
+    about = (ast.get_docstring(definition[1]) if definition else None) or ""
     text = about.split("\n\n")[0].replace("\n", " ") if shared else meaning
     yield Key(name, "", _default(item.value) if where else "", text, {})
     yield from _of_class(source, words_of, f"{name}{where}.")
@@ -183,8 +187,8 @@ def _settings(source: Module, annotation: ast.expr) -> tuple[str, str] | None:
         elif outer in ("list", "Sequence"):
             place, inner = "[]", annotation.slice
     name = ast.unparse(inner).removesuffix(" | None")
-    found = source.find_class(name)
-    return None if found is None or _is_enum(found[1]) else (place, name)
+    definition = source.find_class(name)
+    return None if definition is None or _is_enum(definition[1]) else (place, name)
 
 
 def _is_enum(node: ast.ClassDef) -> bool:
