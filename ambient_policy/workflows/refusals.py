@@ -71,7 +71,8 @@ def _of_hydra(text: str, verb: str, overrides: Sequence[str]) -> SettingsError:
     """For what hydra refuses without naming a key of the settings."""
     words = " ".join(text.split("\nTo append")[0].split("Config search path")[0].split())
     if "No match in the defaults list" in words:
-        return SettingsError(f"{words} ambient-policy {verb} chooses {', '.join(chosen(verb))}.")
+        groups = ", ".join(chosen(verb)) or "from no group"
+        return SettingsError(f"{words} ambient-policy {verb} chooses {groups}.")
     if words.startswith("Ambiguous value"):
         return SettingsError(
             f"{words.split(' 1.')[0]}: several values are for ambient-policy sweep. A list is "

@@ -129,13 +129,13 @@ def files_of(folder: Path) -> dict[str, bytes]:
     ("overrides", "parts"),
     [
         ([], ["no value for run"]),
-        (["run=nowhere"], ["nowhere has no checkpoint", "scripts/train.py"]),
+        (["run=nowhere"], ["nowhere holds no policy", "ambient-policy train"]),
         (["run={run}", "checkpoint=3"], ["no checkpoint of step 3", "[2, 4]"]),
         (["run={run}", "checkpoint=0"], ["no checkpoint of step 0", "[2, 4]"]),
         (["run={run}", "episodes=0"], ["episodes"]),
         (["run={run}", "device=cuda:99"], ["device = cuda:99", "choose among cpu"]),
         (["run={run}", "episodez=3"], ["'episodez'", "Did you mean 'episodes'?"]),
-        (["run={run}", "arm=ambient"], ["'arm'", "episodes", "videos"]),
+        (["run={run}", "arm=ambient"], ["'arm'", "evaluate chooses from no group"]),
         (["run={run}", "solver.kind=rk4"], ["solver.kind", "ddim, ddpm, heun, dpmpp_2m"]),
         (["run={run}", "solver.spacing=even"], ["solver.spacing", "leading, trailing, linspace"]),
         (["run={run}", "solver.steps=21"], ["solver.steps = 21", "20"]),
@@ -169,7 +169,9 @@ def test_starting_from_a_run_of_another_kind(
 
 
 def test_a_refused_start_does_not_claim_the_folder(maze: list[str], trained: Path) -> None:
-    with pytest.raises(SettingsError, match=r"nowhere has no checkpoint.*Train it first"):
+    with pytest.raises(
+        SettingsError, match=r"nowhere holds no policy.*trained by ambient-policy train"
+    ):
         perform("train", [*maze, "label=tuned", "start_from=nowhere"])
     perform("train", [*maze, "label=tuned", f"start_from={trained}"])
 

@@ -68,8 +68,9 @@ def test_lerobot_and_back_is_the_same_store(walks: Path, tmp_path: Path) -> None
 
 
 def test_small_files_hold_the_same(walks: Path, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("ambient_datasets.formats.parquet_write.MEGABYTE", 12000)
-    monkeypatch.setattr("ambient_datasets.formats.parquet_write.CHUNK_FILES", 2)
+    monkeypatch.setattr("ambient_datasets.formats.sequence.MEGABYTE", 12000)
+    for module in ("sequence", "lerobot_layout"):
+        monkeypatch.setattr(f"ambient_datasets.formats.{module}.CHUNK_FILES", 2)
     options = ["format=lerobot", "file_megabytes=1"]
     again = there_and_back(walks, tmp_path / "set", options, FROM_LEROBOT)
     files = sorted(f.relative_to(tmp_path / "set") for f in (tmp_path / "set/data").rglob("*.*"))

@@ -17,7 +17,7 @@ LEVELS = ["sigma_min=0.3", "sigma_max=0"]
 
 @pytest.fixture
 def asked(maze: list[str]) -> list[str]:
-    return [o for o in maze if ".path=" in o]
+    return ["data=maze", *(o for o in maze if ".path=" in o)]
 
 
 def lows(root: Path) -> list[list[float]]:
