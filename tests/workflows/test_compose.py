@@ -33,7 +33,7 @@ def test_sources_are_added_by_a_name_of_the_users(words: list[str]) -> None:
     "word", ["network.encoders.top.crop=[84, 84]", "network.encoders={top: {crop: [84, 84]}}"]
 )
 def test_encoders_are_added_by_the_name_of_their_part(word: str) -> None:
-    encoders = compose("train", [CAMERA, f"network.encoders.{word}"]).network.encoders
+    encoders = compose("train", [CAMERA, word]).network.encoders
     assert encoders["top"] == EncoderSettings(crop=[84, 84]) and "state" in encoders
 
 
