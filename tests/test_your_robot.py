@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.workflows.tiny import TINY
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "your_robot.md"
@@ -23,6 +25,7 @@ def lines_of(block: str) -> str:
     return "\n".join(["from ambient_policy.cli import main", *calls])
 
 
+@pytest.mark.slow
 def test_the_page_runs_from_recordings_to_a_robot_that_acts(tmp_path: Path) -> None:
     blocks = re.findall(r"```(python|bash)\n(.*?)```", PAGE.read_text(), re.DOTALL)
     code = [text if kind == "python" else lines_of(text) for kind, text in blocks]
