@@ -1,5 +1,6 @@
 """A row of files ``chunk-000/file-000``, .. of at most a given size, as LeRobot v3.0 lays them."""
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -8,7 +9,7 @@ CHUNK_FILES = 1000  # files in a folder
 MEGABYTE = 1024**2
 
 
-class FileSequence:
+class FileSequence(ABC):
     """Files that are filled one after another; a writer of one kind of file extends it.
 
     Args:
@@ -53,6 +54,6 @@ class FileSequence:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
+    @abstractmethod
     def close(self) -> None:
         """Finish the current file, if one is open."""
-        raise NotImplementedError
