@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 
 # the clock of a busy machine decides nothing
 steady = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("quick", steady, derandomize=True, max_examples=60)
+settings.register_profile("quick", steady, derandomize=True, max_examples=25)
 settings.register_profile("fresh", steady, print_blob=True, max_examples=600)
 settings.load_profile("quick")
 

@@ -173,6 +173,7 @@ def test_a_refusal_on_slurm_cancels_what_is_left(slurm: Path) -> None:
     assert not cancelled.exists() or cancelled.read_text() == "7_1\n"  # unless it had ended too
 
 
+@pytest.mark.slow
 def test_a_job_of_slurm_that_is_killed_is_reported(slurm: Path) -> None:
     with (
         pytest.raises(SettingsError, match="a worker was killed"),

@@ -34,6 +34,7 @@ def test_wilson_closed_form(successes: int, trials: int) -> None:
     assert interval.high == pytest.approx(middle + half, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_wilson_covers() -> None:
     draws = np.random.default_rng(0).binomial(100, 0.93, size=2000)
     hits = [wilson(int(n), 100).low <= 0.93 <= wilson(int(n), 100).high for n in draws]
@@ -72,6 +73,7 @@ def test_two_level_coverage() -> None:
     assert 0.87 <= covered(once) <= 0.99
 
 
+@pytest.mark.slow
 def test_paired_two_level_coverage_and_what_pooling_would_claim() -> None:
     def once(rng: Any, pool: bool) -> tuple[Interval, float]:
         hard = 3 * rng.normal(size=30)

@@ -86,6 +86,7 @@ def test_two_processes_train_as_one_and_either_resumes_the_other(tmp_path: Path)
     assert_same_policy(tmp_path / "other", tmp_path / "one")
 
 
+@pytest.mark.slow
 def test_two_processes_train_a_union_as_one(tmp_path: Path) -> None:
     _, alone = run_training(tmp_path / "one", settings(), union=True)
     for rows in train_in_two(tmp_path / "two", union=True):

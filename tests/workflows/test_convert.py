@@ -77,7 +77,9 @@ def train_on(out: Path, root: Path) -> list[float]:
 
 
 @needs_real
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize(
+    "file", [pytest.param(f, marks=[pytest.mark.slow] * ("pusht" in f)) for f in FILES]
+)
 def test_a_real_file_becomes_a_store_that_trains(file: str, tmp_path: Path, capsys: Any) -> None:
     out = tmp_path / "out.zarr"
     perform(
@@ -125,6 +127,7 @@ def test_language_and_pictures_of_the_bridge_slice_are_kept(tmp_path: Path) -> N
     assert frames.shape == (20, 64, 64, 3) and frames.std() > 10
 
 
+@pytest.mark.slow
 @needs_real
 def test_push_t_is_the_same_in_two_formats(tmp_path: Path) -> None:
     stores: list[Store] = []

@@ -160,6 +160,7 @@ def test_columns_may_lie_under_several_keys(
     equal(walks, again)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL.exists(), reason="no real files on this machine")
 def test_the_real_push_t_goes_out_and_comes_back(tmp_path: Path) -> None:
     """206 episodes without their pictures; and the real LeRobot file says the same of them."""

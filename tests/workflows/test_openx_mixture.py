@@ -20,7 +20,10 @@ ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data"
 PAGE = ROOT / "docs" / "openx_mixture.md"
 
-pytestmark = pytest.mark.skipif(not DATA.exists(), reason="the real files are not here")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not DATA.exists(), reason="the real files are not here"),
+]
 
 
 # the real files, by the paths that the page has for them
@@ -96,7 +99,6 @@ def test_the_mixture_is_described(here: Path, capsys: pytest.CaptureFixture[str]
     assert (here / "sources.png").stat().st_size > 5000
 
 
-@pytest.mark.slow
 def test_three_arms_act_in_pusht_and_meet_on_one_page(compared: Path) -> None:
     runs = json.loads((compared / "table.json").read_text())["runs"]
     assert [run["arm"] for run in runs] == ["target_only", "cotrain", "ambient"]

@@ -89,6 +89,7 @@ def test_it_says_what_was_kept_and_what_left(source: Path) -> None:
     assert stored_lengths(source) == [3, 4, 2]
 
 
+@pytest.mark.slow
 def test_a_stop_at_any_write_loses_nothing(source: Path) -> None:
     def check(done: bool) -> None:
         lengths = stored_lengths(source)
@@ -106,6 +107,7 @@ def test_a_stop_at_any_write_loses_nothing(source: Path) -> None:
     crash_everywhere(the_rest, check)
 
 
+@pytest.mark.slow
 def test_kills_lose_nothing(source: Path) -> None:
     for change in (2, 20, 40):
         kill(run, source, at=Moment(source.parent / "out.zarr", change))

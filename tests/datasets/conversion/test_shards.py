@@ -136,6 +136,7 @@ def test_one_process_and_parts_take_turns(source: Path) -> None:
     assert content(run_in_parts(source, "turns")) == content(run(source, "one"))
 
 
+@pytest.mark.slow
 def test_a_stop_at_any_write_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lengths = [3, 20, 14, 5]
     source = write_source(tmp_path / "source", lengths)
