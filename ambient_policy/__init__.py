@@ -41,6 +41,7 @@ if TYPE_CHECKING:  # what there is, for editors and type checkers; ``__getattr__
     )
     from ambient_policy.evaluation.records import EpisodeRecord
     from ambient_policy.horizons import Horizons
+    from ambient_policy.jobs import JobSettings as Jobs
     from ambient_policy.policy import Policy
     from ambient_policy.saved import load_policy
     from ambient_policy.settings import ActionSettings as Actions
@@ -58,11 +59,14 @@ if TYPE_CHECKING:  # what there is, for editors and type checkers; ``__getattr__
     from ambient_policy.settings import TaskSettings as Task
     from ambient_policy.settings import TrackingSettings as Tracking
     from ambient_policy.settings import TrainingSettings as Training
+    from ambient_policy.settings import Trust
     from ambient_policy.settings import TunedSettings as Tuned
     from ambient_policy.settings import ValidationSettings as Validation
     from ambient_policy.workflows.annotation import AnnotateSettings as Annotation
     from ambient_policy.workflows.arms import CompareSettings as Comparison
     from ambient_policy.workflows.evaluation import EvaluateSettings as Evaluation
+    from ambient_policy.workflows.evaluation import RolloutSettings as Rollouts
+    from ambient_policy.workflows.evaluation import SolverChange
     from ambient_policy.workflows.screen import Row
     from ambient_policy.workflows.training import train, training
 
@@ -83,21 +87,25 @@ __all__ = [
     "EpisodeRecord",
     "Evaluation",
     "Horizons",
+    "Jobs",
     "Language",
     "Loss",
     "Network",
     "Noise",
     "Normalizer",
     "Policy",
+    "Rollouts",
     "Row",
     "Run",
     "SettingsError",
     "Solver",
+    "SolverChange",
     "Source",
     "Store",
     "Task",
     "Tracking",
     "Training",
+    "Trust",
     "Tuned",
     "Validation",
     "annotate",

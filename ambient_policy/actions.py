@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 
 class Representation(Enum):
-    """The table above."""
+    """What the network learns of the actions: the table at the top of this file."""
 
-    absolute = "absolute"
-    relative = "relative"
-    delta = "delta"
+    absolute = "absolute"  # the commanded actions a(k)
+    relative = "relative"  # a(k) - origin
+    delta = "delta"  # a(0) - origin, then a(k) - a(k-1)
 
 
 def represent(kind: Representation, actions: Tensor, origin: Tensor) -> Tensor:

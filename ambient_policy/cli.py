@@ -88,9 +88,11 @@ def _version() -> str:
 
 
 def _print_config(verb: str, overrides: Sequence[str]) -> None:
-    from ambient_policy.workflows.settings import compose_yaml
+    """The settings as YAML; of a sweep a document for each run."""
+    from ambient_policy.workflows.settings import combinations, compose_yaml
 
-    print(compose_yaml(verb, overrides), end="")
+    points = [overrides] if is_composed(verb) else combinations(overrides)
+    print("---\n".join(compose_yaml(verb, point) for point in points), end="")
 
 
 def _say(text: str, red: str = "") -> None:

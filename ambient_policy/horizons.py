@@ -27,8 +27,11 @@ class Horizons:
         SettingsError: unless obs >= 1 and 1 <= act <= pred.
     """
 
+    # To: steps of observations that the policy sees, the newest is now
     obs: int = 2
+    # Tp: steps of the chunk of actions that it plans
     pred: int = 16
+    # Ta: steps of the chunk that are executed before it plans again
     act: int = 8
 
     def __post_init__(self) -> None:

@@ -35,7 +35,7 @@ def test_help_says_type_default_and_meaning(capsys: pytest.CaptureFixture[str]) 
     assert cli.main(["train", "-h"]) == 0
     words = " ".join(capsys.readouterr().out.split())
     assert "training.steps=10000 whole number optimiser steps" in words
-    assert "solver.kind=ddim one of these ddim ddpm heun" in words
+    assert "solver.kind=ddim one of these ddim: deterministic, first order ddpm:" in words
     assert "sources.<name>.path='' text folder (or .zarr.zip" in words
     assert "arm=" in words and "ambient_locality" in words
 
@@ -92,6 +92,24 @@ def test_the_composed_config_is_printed_and_nothing_runs(
     text = capsys.readouterr().out
     assert "experiment: maze\n" in text and "  steps: 7\n" in text
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sweep_prints_the_config_of_each_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["sweep", "experiment=maze", "seed=3,4", "jobs.workers=2", "--cfg"]) == 0
+    documents = capsys.readouterr().out.split("---\n")
+    assert ["\nseed: 3\n" in documents[0], "\nseed: 4\n" in documents[1]] == [True, True]
+
+
+def test_a_verb_without_settings_has_no_config(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["configs", "--cfg"]) == 1
+    assert "configs has no config" in capsys.readouterr().err
+
+
+def test_help_says_the_default_that_a_verb_has(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["convert", "--help"]) == 0
+    assert "  jobs.workers=1 " in capsys.readouterr().out
+    assert cli.main(["compare", "--help"]) == 0
+    assert "  jobs.workers=null " in capsys.readouterr().out
 
 
 def test_own_configs_stand_in_front(

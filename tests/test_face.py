@@ -59,3 +59,14 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "training").mkdir()
     (tmp_path / "training" / "mine.yaml").write_text("steps: 7\n")
     return tmp_path
+
+
+def test_words_are_typed_and_become_members() -> None:
+    """The checks of types read this file: a word is allowed wherever a member is."""
+    good = ap.Source("good.zarr", trust="trusted")
+    run = ap.Run(sources={"good": good}, arm=ap.Arm(suboptimal="above"), tables="disk")
+    assert run.sources["good"].trust is ap.Trust.trusted
+    assert (run.arm.suboptimal.name, run.tables.name) == ("above", "disk")
+    assert ap.Jobs("ray", workers=2).where.name == "ray"
+    with pytest.raises(ap.SettingsError, match="Did you mean 'trusted'"):
+        ap.Source("good.zarr", trust="trustd")

@@ -29,14 +29,14 @@ SIGMA_START = 2.0
 
 
 class Spacing(Enum):
-    """The spacing of the levels; see the table above."""
+    """Where the levels lie: the table at the top of this file."""
 
-    leading = "leading"
-    trailing = "trailing"
-    linspace = "linspace"
-    karras = "karras"
-    log_snr = "log_snr"
-    uniform_flow = "uniform_flow"
+    leading = "leading"  # every (K // n)-th level from the lowest
+    trailing = "trailing"  # every (K / n)-th from the highest
+    linspace = "linspace"  # evenly from the highest to the lowest
+    karras = "karras"  # evenly in sigma^(1/7)
+    log_snr = "log_snr"  # evenly in ln sigma
+    uniform_flow = "uniform_flow"  # evenly in flow time
 
 
 def _leading(levels: int, n: int) -> Sigma:

@@ -71,8 +71,8 @@ def sigma_from_step(step: Sigma, levels: Sigma) -> Sigma:
 class Schedule(Enum):
     """The DDPM schedules of beta."""
 
-    squaredcos = "squaredcos"
-    linear = "linear"
+    squaredcos = "squaredcos"  # Nichol and Dhariwal's cosine
+    linear = "linear"  # beta from 1e-4 to 0.02 (Ho et al.)
 
 
 def _squaredcos_betas(steps: int) -> Sigma:

@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 class Prediction(Enum):
     """The quantity that F estimates."""
 
-    x0 = "x0"
-    eps = "eps"
-    v = "v"
-    edm = "edm"
-    flow = "flow"
+    x0 = "x0"  # the clean chunk
+    eps = "eps"  # the noise
+    v = "v"  # Salimans and Ho's velocity
+    edm = "edm"  # Karras' scaled residual
+    flow = "flow"  # the velocity of rectified flow
 
 
 class Coefficients(NamedTuple):

@@ -40,13 +40,13 @@ if TYPE_CHECKING:
 
 
 class Solver(Enum):
-    """How to go from one level to the next; the table above."""
+    """How to go from one level to the next: the table at the top of this file."""
 
-    ddim = "ddim"
-    ddpm = "ddpm"
-    heun = "heun"
-    dpmpp_2m = "dpmpp_2m"
-    euler = "ddim"
+    ddim = "ddim"  # deterministic, first order
+    ddpm = "ddpm"  # with fresh noise at each step
+    heun = "heun"  # second order, two network calls per step (EDM)
+    dpmpp_2m = "dpmpp_2m"  # second order, one call per step (DPM-Solver++ 2M)
+    euler = "ddim"  # another name of ddim: the Euler step in flow time
 
 
 class Call(NamedTuple):

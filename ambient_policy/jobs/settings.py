@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ambient_policy.errors import SettingsError
+from ambient_policy.settings.checks import Word, word, words_to_enums
 
 
 class Where(Enum):
@@ -20,7 +21,7 @@ class JobSettings:
     """How many things run at a time, where, and what each of them gets."""
 
     # here, slurm or ray
-    where: Where = Where.here
+    where: Word[Where] = word(Where.here)
     # at a time; null = here one for each core, on Slurm and Ray as many as the cluster lets run
     workers: int | None = None
     # cores and GPUs of each, on Slurm and Ray
@@ -35,6 +36,7 @@ class JobSettings:
     folder: str = "runs/slurm"
 
     def __post_init__(self) -> None:
+        words_to_enums(self)
         if self.workers is not None and self.workers < 1:
             raise SettingsError(f"jobs.workers = {self.workers}: give at least 1, or null.")
         for name, least in (("cpus", 1), ("gpus", 0), ("minutes", 1)):

@@ -2,9 +2,29 @@
 
 from enum import Enum
 from functools import cache
-from typing import Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, get_args, get_type_hints
 
 from ambient_policy.errors import SettingsError, unknown
+
+E = TypeVar("E")
+
+if TYPE_CHECKING:
+
+    class Word(Generic[E]):
+        """A field that holds a member of an Enum; Python users may give its name as a string."""
+
+        def __get__(self, settings: Any, kind: Any) -> E: ...
+
+        def __set__(self, settings: Any, value: E | str) -> None: ...
+
+    def word(default: E) -> Word[E]: ...
+
+else:
+    Word = Annotated[E, "or its name"]  # omegaconf and pydantic see the Enum
+
+    def word(default: E) -> E:
+        """The default of such a field."""
+        return default
 
 
 def require(condition: bool, message: str) -> None:

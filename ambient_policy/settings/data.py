@@ -10,12 +10,12 @@ from pydantic import PlainSerializer
 from ambient_policy.diffusion.noise import resolve_sigma
 from ambient_policy.errors import listed
 from ambient_policy.horizons import Horizons
-from ambient_policy.settings.checks import require, words_to_enums
+from ambient_policy.settings.checks import Word, require, word, words_to_enums
 from ambient_policy.settings.mixture import add_mixture
 from ambient_policy.settings.model import ActionSettings, LanguageSettings, NoiseSettings
 
 # sigma [normalised action], or a mapping of one coordinate to it: {vp: 0.074}, {flow: 0.07},
-# {log_snr: 5.2}, {step: 3} of the schedule. Checked settings hold sigma; Any is for omegaconf.
+# {log_snr: 5.2}, {step: 3} of the schedule. Checked settings hold sigma.
 Threshold = Annotated[Any, PlainSerializer(lambda sigma: sigma, return_type=float | None)]
 
 
@@ -79,10 +79,10 @@ class BoundsSettings:
 class NormalizerSettings:
     """The unit of sigma depends on this: thresholds are bound to the result's fingerprint."""
 
-    kind: NormalizerKind = NormalizerKind.range
+    kind: Word[NormalizerKind] = word(NormalizerKind.range)
     # whose numbers it is made of; must be said where there are several sources. Not for kind =
     # bounds, which looks at none
-    statistics: StatisticsOf | None = None
+    statistics: Word[StatisticsOf | None] = word(None)
     # used by kind = bounds only
     observations: BoundsSettings = field(default_factory=BoundsSettings)
     actions: BoundsSettings = field(default_factory=BoundsSettings)
@@ -154,10 +154,11 @@ class SourceSettings:
     path: str = ""
     # its role: trusted, suboptimal or rejected; null is allowed only for annotated stores: of each
     # episode the annotation then decides, sigma_min 0 and sigma_max inf is trusted
-    trust: Trust | None = None
+    trust: Word[Trust | None] = word(None)
     # of a suboptimal source: thresholds of its own; null = its store's annotation, and where there
     # is none tuned.sigma_min and tuned.sigma_max
     sigma_min: Threshold = None
+    # the same for the low levels, of arms with locality
     sigma_max: Threshold = None
     # share of the mixture, relative to the others; null for all sources = as many as their windows
     sampling_weight: float | None = None
@@ -170,8 +171,9 @@ class SourceSettings:
     max_train_episodes: int | None = None
     # in a list (mixture): what the source is called; null = the end of the path, without suffix
     name: str | None = None
-    # of diffusion_policy's stores: keys that make up the observation, and the action's
+    # of diffusion_policy's stores: keys that make up the observation
     observation_keys: list[str] = field(default_factory=lambda: ["state"])
+    # of diffusion_policy's stores: the key of the actions
     action_key: str = "action"
     # of diffusion_policy's stores: which columns of the observation are taken; null = all
     observation_columns: list[int] | None = None
@@ -201,9 +203,9 @@ class ArmSettings:
     """What each role teaches; the defaults are those of arm=ambient."""
 
     # what trusted episodes teach
-    trusted: Teaches = Teaches.everything
+    trusted: Word[Teaches] = word(Teaches.everything)
     # what suboptimal episodes teach
-    suboptimal: Teaches = Teaches.above
+    suboptimal: Word[Teaches] = word(Teaches.above)
     # whether trusted episodes together weigh tuned.trusted_weight and suboptimal ones 1
     reweight: bool = False
 
@@ -242,9 +244,9 @@ class DataSettings:
     # more sources, as a list; they join `sources`, and checked settings hold them there
     mixture: list[SourceSettings] = field(default_factory=list)
     # whether the sources must have the same columns, or the policy's are the union of theirs
-    dimensions: Dimensions = Dimensions.same
+    dimensions: Word[Dimensions] = word(Dimensions.same)
     # memory, or disk where the demonstrations are larger than it; both give the same batches
-    tables: Tables = Tables.memory
+    tables: Word[Tables] = word(Tables.memory)
     normalizer: NormalizerSettings = field(default_factory=NormalizerSettings)
     horizons: Horizons = field(default_factory=Horizons)
     actions: ActionSettings = field(default_factory=ActionSettings)

@@ -13,14 +13,14 @@ from ambient_policy.diffusion.precondition import Prediction
 from ambient_policy.diffusion.solve import Call, Solver, solver_calls
 from ambient_policy.errors import unknown
 from ambient_policy.networks.sizes import check_network
-from ambient_policy.settings.checks import require, words_to_enums
+from ambient_policy.settings.checks import Word, require, word, words_to_enums
 
 
 @dataclass
 class ActionSettings:
     """How a chunk of actions is written down for the network; the policy turns it back."""
 
-    representation: Representation = Representation.absolute
+    representation: Word[Representation] = word(Representation.absolute)
     # for relative and delta: observations that actions are counted from, one per action dimension
     # and in its unit, e.g. where the robot is now
     origin: list[str] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Language(Enum):
 class LanguageSettings:
     """Whether the policy is told what to do; what rollouts say is task.instruction."""
 
-    kind: Language = Language.none
+    kind: Word[Language] = word(Language.none)
     # for kind = embedding: a safetensors file with one vector under each text
     table: str | None = None
 
@@ -59,9 +59,9 @@ class NoiseSettings:
     """Which noise levels are trained, and what the network is asked for."""
 
     # how sigma is drawn
-    law: LawKind = LawKind.discrete
+    law: Word[LawKind] = word(LawKind.discrete)
     # the schedule: the levels of law = discrete, and what {step: 3} counts in a threshold
-    schedule: Schedule = Schedule.squaredcos
+    schedule: Word[Schedule] = word(Schedule.squaredcos)
     # number of levels K
     levels: int = 100
     # of the other laws: ln sigma has this location and scale, from sigma_lo to sigma_hi
@@ -69,7 +69,7 @@ class NoiseSettings:
     scale: float = 1.2
     sigma_lo: float = 0.002
     sigma_hi: float = 80.0
-    prediction: Prediction = Prediction.x0
+    prediction: Word[Prediction] = word(Prediction.x0)
     # deviation of normalised chunks, for prediction = edm
     sigma_data: float = 0.5
 
@@ -167,11 +167,11 @@ class NetworkSettings:
 class SolverSettings:
     """How chunks are sampled; changeable after training."""
 
-    kind: Solver = Solver.ddim
+    kind: Word[Solver] = word(Solver.ddim)
     # levels from which it steps: network calls per chunk, of heun 2 steps - 1
     steps: int = 10
     # where they lie; the first three are for noise.law = discrete
-    spacing: Spacing = Spacing.leading
+    spacing: Word[Spacing] = word(Spacing.leading)
 
     def __post_init__(self) -> None:
         words_to_enums(self)

@@ -19,14 +19,16 @@ from ambient_policy.settings.training import LossSettings, TrackingSettings, Tra
 class RunSettings(DataSettings):
     """Everything that decides a trained policy."""
 
-    # what is studied, and which arm of it this is
+    # what is studied: names this group of runs
     experiment: str = ""
+    # which arm of it this run is
     label: str = "ambient"
     # training seed: weights, draws and noise are functions of it
     seed: int = 0
     # folder that holds the runs of the experiment, this one in label/seed-N
     root: str = "runs"
-    # folder of a finished run whose averaged weights are the start; null = random weights
+    # a policy whose averaged weights are the start (folder of a run, of a checkpoint or of an
+    # exported policy); null = random weights
     start_from: str | None = None
     # what each role teaches
     arm: ArmSettings = field(default_factory=ArmSettings)

@@ -3,15 +3,15 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
-from ambient_policy.settings.checks import require, words_to_enums
+from ambient_policy.settings.checks import Word, require, word, words_to_enums
 
 
 class WandbMode(Enum):
     """Whether wandb hears what the JSON lines say."""
 
-    disabled = "disabled"
-    offline = "offline"
-    online = "online"
+    disabled = "disabled"  # no
+    offline = "offline"  # into files, for wandb sync
+    online = "online"  # at once
 
 
 class Precision(Enum):
@@ -50,7 +50,7 @@ class LossSettings:
 
 @dataclass
 class ValidationSettings:
-    """The averaged weights on episodes that no step teaches (sources.<name>.held_out)."""
+    """The averaged weights on episodes that no step teaches (sources.<name>.val_ratio)."""
 
     # every so many steps, and at the last; null = never
     every: int | None = None
@@ -87,8 +87,8 @@ class TrainingSettings:
     # parts in which each process works its share of the batch off, one after the other: less
     # memory, the same gradient
     accumulate: int = 1
+    # of AdamW, at the end of the warm-up; and its other numbers
     learning_rate: float = 1e-4
-    # AdamW's
     beta1: float = 0.95
     beta2: float = 0.999
     weight_decay: float = 1e-6
@@ -104,7 +104,7 @@ class TrainingSettings:
     # how many of the latest checkpoints stay (the best one stays too); null = all
     keep_last: int | None = 3
     # which checkpoint evaluation takes by default
-    declared: Declared = Declared.last
+    declared: Word[Declared] = word(Declared.last)
     # a log line every so many steps
     log_every: int = 50
     validation: ValidationSettings = field(default_factory=ValidationSettings)
@@ -112,7 +112,7 @@ class TrainingSettings:
     threads: int = 1
     # where to train: cpu, cuda, cuda:1 ...; under torchrun cuda, and each process takes its own
     device: str = "cpu"
-    precision: Precision = Precision.float32
+    precision: Word[Precision] = word(Precision.float32)
     # whether torch.compile makes loss, gradient and update; on CUDA they become CUDA graphs
     compile: bool = False
 
@@ -163,7 +163,7 @@ class TrainingSettings:
 class TrackingSettings:
     """Where the numbers go besides the JSON lines."""
 
-    wandb: WandbMode = WandbMode.disabled
+    wandb: Word[WandbMode] = word(WandbMode.disabled)
     # wandb's project
     project: str = "ambient-policy"
 

@@ -10,7 +10,7 @@ from importlib import import_module
 from inspect import getmodule, signature
 from typing import Any, get_type_hints
 
-from ambient_policy.errors import unknown
+from ambient_policy.errors import SettingsError, unknown
 
 VERBS = {
     "collect": "collection",
@@ -62,10 +62,16 @@ def is_composed(verb: str) -> bool:
 
 
 def settings_of(verb: str) -> type:
-    """The dataclass of a verb's settings; of one that reads words, the class named after it."""
+    """The dataclass of a verb's settings; of one that reads words, the class named after it.
+
+    Raises:
+        SettingsError: for a verb that has none.
+    """
     function = function_of(verb)
-    hints = get_type_hints(function)
-    schema: type = hints.get("settings") or getattr(getmodule(function), settings_name(verb))
+    own = getattr(getmodule(function), settings_name(verb), None)
+    schema: type | None = get_type_hints(function).get("settings", own)
+    if schema is None:
+        raise SettingsError(f"{verb} has no config: ambient-policy {verb} --help says what it is.")
     return schema
 
 

@@ -32,6 +32,7 @@ from ambient_policy.policy import Policy
 from ambient_policy.progress import progress
 from ambient_policy.saved import SavedPolicy, open_policy
 from ambient_policy.settings import SolverSettings
+from ambient_policy.settings.checks import Word, word, words_to_enums
 from ambient_policy.training.loop import check_device
 from ambient_policy.workflows.film import VIDEOS, film
 from ambient_policy.workflows.world import worlds_of
@@ -44,9 +45,12 @@ FILES = (SUMMARY, EPISODES, MOTIONS, VIDEOS)
 class SolverChange:
     """What is to differ from the solver settings of the training; null = as trained."""
 
-    kind: Solver | None = None
+    kind: Word[Solver | None] = word(None)
     steps: int | None = None
-    spacing: Spacing | None = None
+    spacing: Word[Spacing | None] = word(None)
+
+    def __post_init__(self) -> None:
+        words_to_enums(self)
 
     def apply(self, trained: SolverSettings) -> SolverSettings:
         """The settings to sample with."""
@@ -123,9 +127,14 @@ def place(settings: EvaluateSettings, saved: SavedPolicy) -> SavedPolicy:
     Raises:
         SettingsError: if this machine does not have it.
     """
-    device = settings.device or saved.settings.training.device
+    device = device_of(settings, saved)
     check_device(device, "device")
     return replace(saved, policy=saved.policy.to(device))
+
+
+def device_of(settings: EvaluateSettings, saved: SavedPolicy) -> str:
+    """Where the policy is to plan."""
+    return settings.device or saved.settings.training.device
 
 
 def fingerprint(policy: Policy) -> str:
@@ -190,6 +199,8 @@ def summarize(settings: EvaluateSettings, saved: SavedPolicy) -> dict[str, Any]:
         "first_seed": settings.first_seed,
         "episodes": settings.episodes,
         "seed": settings.seed,
+        # its kind: cpu and cuda round differently
+        "device": device_of(settings, saved).partition(":")[0],
         "solver": [solver.kind.value, solver.steps, solver.spacing.value],
     }
 

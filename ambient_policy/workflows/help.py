@@ -92,7 +92,8 @@ def _wrap(text: str, first: str, rest: str) -> list[str]:
 
 
 def _reflow(text: str) -> str:
-    blocks = [block for block in text.split("\n\n") if not block.startswith(("Args", "Raises"))]
+    formal = ("Args", "Raises", "Returns")
+    blocks = [block for block in text.split("\n\n") if not block.startswith(formal)]
     return "\n\n".join(
         block if block.startswith(" ") else textwrap.fill(" ".join(block.split()), WIDTH)
         for block in blocks

@@ -7,7 +7,7 @@ import ast
 import io
 import tokenize
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -174,7 +174,17 @@ def _of_field(
     about = (ast.get_docstring(definition[1]) if definition else None) or ""
     text = about.split("\n\n")[0].replace("\n", " ") if shared else meaning
     yield Key(name, "", _default(item.value) if where else "", text, {})
-    yield from _of_class(source, words_of, f"{name}{where}.")
+    changed = _changed_defaults(item.value, name)
+    for key in _of_class(source, words_of, f"{name}{where}."):
+        yield replace(key, default=changed.get(key.name, key.default))
+
+
+def _changed_defaults(value: ast.expr | None, name: str) -> dict[str, str]:
+    """Keys of an object whose default the field that holds it changes."""
+    made = value.keywords[0].value if isinstance(value, ast.Call) and value.keywords else None
+    call = made.body if isinstance(made, ast.Lambda) else None
+    words = call.keywords if isinstance(call, ast.Call) else []
+    return {f"{name}.{word.arg}": _default(word.value) for word in words}
 
 
 def _settings(source: Module, annotation: ast.expr) -> tuple[str, str] | None:
@@ -186,7 +196,7 @@ def _settings(source: Module, annotation: ast.expr) -> tuple[str, str] | None:
             place, inner = ".<name>", annotation.slice.elts[1]
         elif outer in ("list", "Sequence"):
             place, inner = "[]", annotation.slice
-    name = ast.unparse(inner).removesuffix(" | None")
+    name = _unworded(ast.unparse(inner)).removesuffix(" | None")
     definition = source.find_class(name)
     return None if definition is None or _is_enum(definition[1]) else (place, name)
 
@@ -197,7 +207,7 @@ def _is_enum(node: ast.ClassDef) -> bool:
 
 def _kind(source: Module, annotation: ast.expr) -> tuple[str, dict[str, str], str]:
     """A type in words; of an enum its words and what it is about."""
-    text = ast.unparse(annotation)
+    text = _unworded(ast.unparse(annotation))
     bare = text.removesuffix(" | None")
     ending = "" if bare == text else " or null"
     if enum := source.find_class(bare):
@@ -211,6 +221,11 @@ def _kind(source: Module, annotation: ast.expr) -> tuple[str, dict[str, str], st
     if alias := source.find(bare):  # such as Threshold
         return f"{bare.lower()}{ending}", {}, alias[0].above(alias[1].lineno)
     return f"{_plain(bare)}{ending}", {}, ""
+
+
+def _unworded(text: str) -> str:
+    """The type in Word[...], which a field of words has."""
+    return text.removeprefix("Word[").removesuffix("]") if text.startswith("Word[") else text
 
 
 def _plain(text: str) -> str:
@@ -227,6 +242,8 @@ def _plain(text: str) -> str:
 
 def _default(value: ast.expr | None) -> str:
     """As it would be typed; empty for ???."""
+    if isinstance(value, ast.Call) and ast.unparse(value.func) == "word":
+        return _default(value.args[0])
     if isinstance(value, ast.Call):
         inner = next((word.value for word in value.keywords), None)
         if isinstance(inner, ast.Lambda):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import is_dataclass
+from functools import cache
 from itertools import product
 from typing import Any, get_origin, get_type_hints
 
@@ -18,8 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ambient_policy.errors import SettingsError
 from ambient_policy.workflows import settings_of
-from ambient_policy.workflows.configs import CONFIGS as CONFIGS
-from ambient_policy.workflows.configs import folders
+from ambient_policy.workflows.configs import CONFIGS, folders
 from ambient_policy.workflows.refusals import explain
 
 # what hydra raises for overrides; the last three where it trips over them
@@ -47,6 +47,7 @@ def _mappings(kind: type, prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{name}"
 
 
+@cache
 def _typed(verb: str) -> DictConfig:
     """The settings of a verb with their defaults."""
     config: DictConfig = OmegaConf.structured(settings_of(verb))
@@ -56,6 +57,7 @@ def _typed(verb: str) -> DictConfig:
     return config
 
 
+@cache
 def _keys(verb: str) -> DictConfig:
     """What ``<verb>_settings`` is in the configs: every key with its default, but no types yet.
 

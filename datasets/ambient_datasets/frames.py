@@ -10,11 +10,11 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from ambient_datasets.arrays import StoredArray, count_rows, find_stored
 from ambient_datasets.cache import RowCache
 from ambient_datasets.guards.archive import open_group
 from ambient_datasets.guards.chunks import check_chunks
 from ambient_datasets.rows import rows_by_part
-from ambient_datasets.stored import StoredArray, count_rows, find_stored
 
 Pixels = NDArray[np.uint8]
 

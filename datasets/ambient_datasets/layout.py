@@ -9,10 +9,10 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
 
+from ambient_datasets.arrays import check_ends, find_stored
 from ambient_datasets.faults import fault
 from ambient_datasets.guards.archive import AnyArray, find_array, list_keys
 from ambient_datasets.records import Annotation, Attributes
-from ambient_datasets.stored import check_ends, find_stored
 from ambient_policy.errors import DataError
 
 LAYOUT = "ambient_policy_layout"

@@ -34,6 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambient_datasets.annotation import annotate_store
+from ambient_datasets.arrays import StoredArray, count_rows
 from ambient_datasets.frames import Frames, open_frames, read_span
 from ambient_datasets.guards.archive import open_group
 from ambient_datasets.layout import (
@@ -48,7 +49,6 @@ from ambient_datasets.layout import (
     read_instructions,
 )
 from ambient_datasets.records import JSON, Annotation, Attributes, Episode, StrPath
-from ambient_datasets.stored import StoredArray, count_rows
 from ambient_datasets.tables import StoredColumns, Table, make_table
 from ambient_datasets.writer import Appender, append_episode, create_store, update_extra
 from ambient_policy.settings import Tables

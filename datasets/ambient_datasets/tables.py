@@ -13,11 +13,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ambient_datasets.arrays import StoredArray, count_rows
 from ambient_datasets.cache import RowCache, check_rows
 from ambient_datasets.guards.archive import find_array, open_group
 from ambient_datasets.guards.chunks import check_chunks
 from ambient_datasets.rows import rows_by_part
-from ambient_datasets.stored import StoredArray, count_rows
 from ambient_policy.settings import Tables
 
 BLOCK = 16384  # rows read, checked or counted at a time

@@ -15,6 +15,7 @@ from ambient_datasets.store import (
     create_store,
     open_store,
 )
+from tests.copies import copied
 
 LENGTHS = (5, 1, 7, 3)
 INSTRUCTIONS = (None, "push the T", "räume auf; 片付け", None)
@@ -22,8 +23,15 @@ SIZE = (16, 32)  # (H,W) [px]; unequal, so that none stands for the other
 NAMES, UNITS = ("x", "y", "angle"), ("m", "m", "rad")
 
 
+@copied
 def write_walks(
-    path: Path, *, rate: float = 10.0, annotated: bool = True, smooth: bool = False, **changes: Any
+    path: Path,
+    /,
+    *,
+    rate: float = 10.0,
+    annotated: bool = True,
+    smooth: bool = False,
+    **changes: Any,
 ) -> Path:
     """Four episodes with a camera "front", instructions and thresholds.
 

@@ -11,6 +11,7 @@ import torch
 from ambient_datasets.store import Attributes, Episode, append_episode, create_store
 from ambient_policy.cli import perform
 from ambient_policy.workflows.configs import OWN
+from tests.copies import copied
 from tests.workflows.tiny import TINY
 
 Snapshot = dict[str, bytes]
@@ -30,7 +31,8 @@ def describe(source: str, **changes: Any) -> Attributes:
     return Attributes(**{**values, **changes})
 
 
-def write_store(path: Path, episodes: int = 3, steps: int = 20, **changes: Any) -> Path:
+@copied
+def write_store(path: Path, /, episodes: int = 3, steps: int = 20, **changes: Any) -> Path:
     """A store of straight walks to a goal, each another."""
     attributes = describe(path.stem, **changes)
     create_store(path, attributes)

@@ -16,8 +16,9 @@ from ambient_policy.errors import DataError
 from ambient_policy.saved import load_policy, steps_saved
 from ambient_policy.settings import RunSettings, from_json, to_json
 from ambient_policy.tracking import read_rows
-from ambient_policy.workflows import settings as compose
+from ambient_policy.workflows.configs import CONFIGS
 from ambient_policy.workflows.preparation import Parts, initial_policy, prepare
+from ambient_policy.workflows.settings import compose
 from tests.kills import Moment, kill
 
 INF = float("inf")
@@ -67,7 +68,7 @@ def test_finetune_starts_from_the_averaged_weights_of_cotrain(
 ) -> None:
     overrides = [*shared_maze, f"root={tmp_path}/runs"]
     perform("train", [*overrides, "arm=cotrain"])
-    parts = prepare(compose.compose("train", [*overrides, "arm=finetune"]))
+    parts = prepare(compose("train", [*overrides, "arm=finetune"]))
     checkpoint = tmp_path / "runs/cotrain/seed-0/checkpoints/step-0000004"
     average = load_policy(checkpoint).state_dict()
     start = initial_policy(parts).state_dict()
@@ -91,11 +92,11 @@ ARMS = {
 def build_arm(overrides: list[str], name: str) -> Parts:
     """The parts of an arm with other tuned numbers than the config's."""
     tuned = ["tuned.sigma_min=0.31", "tuned.sigma_max=0.07", "tuned.trusted_weight=3.0"]
-    return prepare(compose.compose("train", [*overrides, *tuned, f"arm={name}"]))
+    return prepare(compose("train", [*overrides, *tuned, f"arm={name}"]))
 
 
 def test_every_arm_is_told_here() -> None:
-    assert {file.stem for file in (compose.CONFIGS / "arm").glob("*.yaml")} == set(ARMS)
+    assert {file.stem for file in (CONFIGS / "arm").glob("*.yaml")} == set(ARMS)
 
 
 @pytest.mark.parametrize("name", ARMS)
@@ -136,20 +137,20 @@ def test_an_arm_asks_what_the_stores_are(shared_maze: list[str]) -> None:
         build_arm([*shared_maze, "sources.trusted.trust=null"], "ambient")
 
 
-@pytest.mark.parametrize("file", sorted((compose.CONFIGS / "experiment").glob("*.yaml")))
+@pytest.mark.parametrize("file", sorted((CONFIGS / "experiment").glob("*.yaml")))
 def test_every_experiment_composes(file: Path) -> None:
     path = ["sources.demonstrations.path=a.zarr"] if file.stem == "converted" else []
-    settings: RunSettings = compose.compose("train", [f"experiment={file.stem}", *path])
+    settings: RunSettings = compose("train", [f"experiment={file.stem}", *path])
     assert settings.experiment == file.stem
     assert from_json(json.loads(json.dumps(to_json(settings)))) == settings
 
 
-@pytest.mark.parametrize("file", sorted((compose.CONFIGS / "comparison").glob("*.yaml")))
+@pytest.mark.parametrize("file", sorted((CONFIGS / "comparison").glob("*.yaml")))
 def test_every_comparison_composes(file: Path) -> None:
-    settings = compose.compose("compare", [f"comparison={file.stem}"])
+    settings = compose("compare", [f"comparison={file.stem}"])
     assert settings.baseline is None or settings.baseline in settings.arms
     for arm, changes in settings.arms.items():
-        run = compose.compose("train", [*settings.overrides, *changes, f"label={arm}"])
+        run = compose("train", [*settings.overrides, *changes, f"label={arm}"])
         assert run.label == arm
 
 
@@ -201,8 +202,8 @@ def test_an_annotation_under_this_normaliser_is_used(
 ) -> None:
     from ambient_datasets.store import Annotation, annotate_store
 
-    fingerprint = prepare(compose.compose("train", maze)).spec.body.normalizer.fingerprint
+    fingerprint = prepare(compose("train", maze)).spec.body.normalizer.fingerprint
     levels = np.linspace(0.1, 0.5, 5)
     annotate_store(tmp_path / "suboptimal.zarr", Annotation(levels, np.zeros(5), fingerprint))
-    mixture = prepare(compose.compose("train", maze)).mixture
+    mixture = prepare(compose("train", maze)).mixture
     np.testing.assert_array_equal(mixture.sigma_min, [0, 0, 0, *levels])

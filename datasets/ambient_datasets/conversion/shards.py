@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ambient_datasets.arrays import count_rows
 from ambient_datasets.conversion.parts import PATIENCE, Part, drop_others, lay, parts_folder
 from ambient_datasets.conversion.recipe import Recipe, follow
 from ambient_datasets.conversion.transfer import join
@@ -22,7 +23,6 @@ from ambient_datasets.formats import open_demonstrations
 from ambient_datasets.guards.archive import open_group
 from ambient_datasets.layout import CHUNK_FRAMES, read_ends
 from ambient_datasets.store import Appender, Episode
-from ambient_datasets.stored import count_rows
 from ambient_policy.errors import DataError
 from ambient_policy.files import lock_folder, write_text
 from ambient_policy.jobs import Jobs, JobSettings, open_jobs

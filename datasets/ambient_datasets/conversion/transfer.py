@@ -23,6 +23,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from ambient_datasets.arrays import count_rows
 from ambient_datasets.conversion.removal import discard
 from ambient_datasets.guards.archive import AnyArray, find_array
 from ambient_datasets.layout import (
@@ -41,7 +42,6 @@ from ambient_datasets.layout import (
     read_instructions,
 )
 from ambient_datasets.store import update_extra
-from ambient_datasets.stored import count_rows
 from ambient_datasets.tables import StoredColumns
 from ambient_policy.errors import DataError
 

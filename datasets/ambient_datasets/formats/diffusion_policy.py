@@ -14,6 +14,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from ambient_datasets.arrays import check_ends, find_stored
 from ambient_datasets.faults import fault
 from ambient_datasets.formats.replay_beside import read_beside
 from ambient_datasets.frames import open_frames
@@ -21,7 +22,6 @@ from ambient_datasets.guards.archive import find_array, open_group
 from ambient_datasets.guards.chunks import check_chunks
 from ambient_datasets.layout import LAYOUT
 from ambient_datasets.store import Attributes, Store
-from ambient_datasets.stored import check_ends, find_stored
 from ambient_datasets.tables import StoredColumns, make_table
 from ambient_policy.errors import DataError
 from ambient_policy.settings import SourceSettings, Tables

@@ -15,6 +15,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from ambient_datasets.arrays import StoredArray, find_stored
 from ambient_datasets.demonstrations import MAX_FRAMES, Labels, Request, default_names, describe
 from ambient_datasets.faults import fault
 from ambient_datasets.formats.diffusion_policy import ENDS, read_ends
@@ -24,7 +25,6 @@ from ambient_datasets.guards.archive import open_group
 from ambient_datasets.guards.chunks import check_chunks
 from ambient_datasets.guards.numbers import to_float32
 from ambient_datasets.records import Attributes, Episode, StrPath
-from ambient_datasets.stored import StoredArray, find_stored
 from ambient_policy.errors import DataError
 
 METADATA = (".zarray", "zarr.json")  # of an array, zarr v2 and v3

@@ -10,6 +10,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from ambient_datasets.arrays import find_stored
 from ambient_datasets.faults import fault
 from ambient_datasets.guards.archive import list_keys
 from ambient_datasets.guards.chunks import check_chunks
@@ -21,7 +22,6 @@ from ambient_datasets.layout import (
     read_instructions,
 )
 from ambient_datasets.records import Annotation
-from ambient_datasets.stored import find_stored
 
 ATTRIBUTE = "ambient_policy"
 

@@ -15,10 +15,10 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
+from ambient_datasets.arrays import StoredArray, count_rows
 from ambient_datasets.faults import corrupt_chunk
 from ambient_datasets.guards.archive import MAX_BYTES
 from ambient_datasets.guards.sizes import strange_codecs, wrong_size
-from ambient_datasets.stored import StoredArray, count_rows
 
 # name -> the file from its beginning and its size [bytes]; None if it is lost
 Open = Callable[[str], tuple[BinaryIO, int] | None]

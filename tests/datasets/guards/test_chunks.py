@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import zarr
 
+from ambient_datasets.arrays import find_stored
 from ambient_datasets.guards.archive import open_group
 from ambient_datasets.guards.chunks import check_chunks
-from ambient_datasets.stored import find_stored
 from ambient_policy.errors import DataError
 from tests.datasets.stores import write_v2
 
