@@ -13,6 +13,7 @@ import pytest
 from ambient_policy.errors import DataError, SettingsError
 from ambient_policy.jobs import JobSettings, Where, open_jobs
 from tests.fake_slurm import install
+from tests.samples import few
 
 HERE = JobSettings(workers=1)
 TWO = JobSettings(workers=2)
@@ -103,7 +104,7 @@ def wait_for_ever() -> None:
     signal.pause()
 
 
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("end", few([signal.SIGKILL, signal.SIGINT], 1))
 def test_workers_end_with_their_parent(tmp_path: Path, end: signal.Signals) -> None:
     script = tmp_path / "parent.py"
     script.write_text(PARENT)
@@ -147,6 +148,7 @@ def on_slurm(folder: Path) -> JobSettings:
     )
 
 
+@pytest.mark.slow
 def test_an_array_of_slurm(slurm: Path) -> None:
     with open_jobs(on_slurm(slurm)) as jobs:
         results = dict(jobs.each(square, [(n,) for n in range(3)]))
@@ -166,6 +168,7 @@ def test_an_array_of_slurm(slurm: Path) -> None:
     assert not (slurm / "scancel.txt").exists()
 
 
+@pytest.mark.slow
 def test_a_refusal_on_slurm_cancels_what_is_left(slurm: Path) -> None:
     with pytest.raises(DataError, match="^file 3"), open_jobs(on_slurm(slurm)) as jobs:
         list(jobs.each(refuse, [(3,), (4,)]))

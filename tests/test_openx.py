@@ -156,7 +156,7 @@ def expected(lists: dict[str, Any], column: Column) -> NDArray[np.float32]:
     return ((values - column.gripper.closed) / span).astype(np.float32)
 
 
-@pytest.mark.parametrize("name", few(NAMES, 6))
+@pytest.mark.parametrize("name", few(NAMES, 3))
 def test_a_set_of_the_published_features_converts(name: str, tmp_path: Path) -> None:
     source, out = tmp_path / name / "0.1.0", tmp_path / "out.zarr"
     episodes, asked = write_set(source, name), recipe(name)
@@ -177,7 +177,7 @@ def test_a_set_of_the_published_features_converts(name: str, tmp_path: Path) -> 
         np.testing.assert_allclose(np.asarray(found), np.stack(wanted, 1), rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", few(NAMES, 4))
+@pytest.mark.parametrize("name", few(NAMES, 2))
 def test_a_rate_is_all_that_another_rate_needs(name: str, tmp_path: Path) -> None:
     source, out = tmp_path / name / "0.1.0", tmp_path / "out.zarr"
     episodes, asked = write_set(source, name, episodes=1), recipe(name)

@@ -132,10 +132,8 @@ def print_comparison(table: Table, unit: str = "m", console: Console | None = No
 
 
 def print_contributions(rows: Sequence[Contribution], console: Console) -> None:
-    """Print the grid of ``contributions`` but its hours, so that it fits 80 columns."""
-    grid = contributions(rows)
-    left_out = grid[0].index("hours")
-    header, *lines = ([*row[:left_out], *row[left_out + 1 :]] for row in (grid[0], *grid[1]))
+    """Print the grid of ``contributions``."""
+    header, lines = contributions(rows)
     print_table(console, _lines(header), [_lines(line) for line in lines], total=True)
 
 

@@ -122,6 +122,7 @@ def test_pictures_are_stored_beside_the_states_they_show(
                 assert np.abs(stored.astype(int) - shown).mean() < 0.1
 
 
+@pytest.mark.slow
 def test_a_collection_with_pictures_continues_with_the_same_cameras(tmp_path: Path) -> None:
     pytest.importorskip("ompl")
     seen = {**MAZE, "cameras": ["top"], "image_size": 16}

@@ -40,6 +40,7 @@ def write_walks(
         rate: [Hz].
         annotated: with thresholds, some infinite.
         smooth: one colour a frame, so that lossy video keeps the frames apart.
+        size: (H,W) [px] of the frames.
         changes: of the attributes.
     """
     attributes = Attributes(
@@ -55,15 +56,15 @@ def write_walks(
             **changes,
         }
     )
-    create_store(path, attributes, {"front": (*SIZE, 3)})
+    create_store(path, attributes, {"front": (*size, 3)})
     appender, rng = Appender(path), np.random.default_rng(0)
     for length, text in zip(LENGTHS, INSTRUCTIONS, strict=True):
         observed, commanded = (
             rng.normal(size=(length, len(names))).astype(np.float32)
             for names in (attributes.observation_names, attributes.action_names)
         )
-        pixels = rng.integers(0, 256, (length, 1, 1, 3) if smooth else (length, *SIZE, 3), np.uint8)
-        frames = np.broadcast_to(pixels, (length, *SIZE, 3)).copy()
+        pixels = rng.integers(0, 256, (length, 1, 1, 3) if smooth else (length, *size, 3), np.uint8)
+        frames = np.broadcast_to(pixels, (length, *size, 3)).copy()
         appender.append(Episode(observed, commanded, {"front": frames}, text))
     if annotated:
         low = np.array([0.0, 0.1, np.inf, 1 / 3])

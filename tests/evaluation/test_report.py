@@ -175,6 +175,7 @@ def test_no_walls_no_arena_and_no_success(tmp_path: Path) -> None:
     assert "intervals are over episodes only" in html
 
 
+@pytest.mark.slow
 def test_equal_pages_give_equal_files(report: Report, tmp_path: Path) -> None:
     write(page(), tmp_path)
     for name in ("report.html", "table.md", "table.json"):

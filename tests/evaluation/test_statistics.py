@@ -158,6 +158,7 @@ def test_messages() -> None:
         Bootstrap(0).mean(np.zeros(0))
 
 
+@pytest.mark.slow
 def test_nothing_pays_for_scipys_statistics_before_an_interval_is_wanted() -> None:
     code = (
         "import sys, ambient_policy.evaluation.comparison; assert 'scipy.stats' not in sys.modules"

@@ -20,6 +20,7 @@ def test_a_row_has_its_median_and_spread() -> None:
     assert row.spread == (1.0, 10.0)
 
 
+@pytest.mark.slow
 def test_everything_is_measured_and_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

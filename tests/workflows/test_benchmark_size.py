@@ -17,6 +17,7 @@ from ambient_policy.workflows.preparation import prepare
 from tests.datasets.stores import described
 
 
+@pytest.mark.slow
 def test_a_mixture_of_many_stores_opens_and_draws(tmp_path: Path) -> None:
     """Their numbers are declared and not there: opening and drawing do not ask for them."""
     settings = size.many_settings(synthetic.make_stores(tmp_path, 20, 200))
@@ -67,6 +68,7 @@ def test_memory_does_not_grow_with_the_data(tmp_path: Path) -> None:
     assert (grown < 35).all(), most
 
 
+@pytest.mark.slow
 def test_a_command_that_fails_is_an_error_with_its_output(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"ambient-policy train seed=x failed: error: .*seed"):
         watch("train", ["seed=x"], tmp_path)

@@ -66,6 +66,7 @@ def trained(root: Path) -> Path:
     return root / "runs" / "cotrain" / "seed-0"
 
 
+@pytest.mark.slow
 def test_what_was_collected_is_what_is_taught(root: Path) -> None:
     store = open_store(root / "rrt.zarr")
     assert len(store) == 3 and store.cameras["top"].shape == (SIZE, SIZE, 3)

@@ -77,6 +77,7 @@ def test_the_page_loads_nothing(compared: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_started_again_it_trains_and_evaluates_nothing(
     compared: Path, overrides: Overrides
 ) -> None:

@@ -119,6 +119,7 @@ def test_it_trains_resumes_and_acts_in_its_world(both: list[str], tmp_path: Path
     perform("levels", both)
 
 
+@pytest.mark.slow
 def test_the_denoising_figure_speaks_its_own_columns(both: list[str], tmp_path: Path) -> None:
     perform("train", both)
     folder = f"{tmp_path}/runs/both/seed-0"
@@ -172,6 +173,7 @@ def assert_taken_over(policy: Policy, run: Path) -> None:
     assert all(torch.equal(weights[name], value) for name, value in policy.state_dict().items())
 
 
+@pytest.mark.slow
 def test_a_start_may_have_learned_from_a_source_of_another_name(
     both: list[str], tmp_path: Path
 ) -> None:
@@ -188,6 +190,7 @@ def test_a_start_may_have_learned_from_a_source_of_another_name(
     assert_taken_over(start([*both, "dimensions=same", one, SILENT, *bounds[1:]], run), run)
 
 
+@pytest.mark.slow
 def test_a_start_may_know_other_bodies_but_not_whether_there_are_any(
     both: list[str], tmp_path: Path
 ) -> None:
@@ -208,6 +211,7 @@ def test_a_start_may_know_other_bodies_but_not_whether_there_are_any(
             start([*both, overrides, SILENT], begun)
 
 
+@pytest.mark.slow
 def test_a_start_may_have_been_told_something_else(both: list[str], tmp_path: Path) -> None:
     told = [*both, "language.kind=one_hot"]
     perform("train", [*told, "task.instruction=go on"])
@@ -245,6 +249,7 @@ def test_the_acting_one_is_the_same_in_every_arm(both: list[str], tmp_path: Path
     assert specs[0] == specs[1] == specs[2]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_its_tables_elsewhere(both: list[str], tmp_path: Path) -> None:
     perform("train", [*both, "tables=memory"])
     checkpoint = "seed-0/checkpoints/step-0000004"
@@ -296,6 +301,7 @@ def test_what_does_not_fit_is_refused(
     assert snapshot() == before
 
 
+@pytest.mark.slow
 def test_a_threshold_that_no_level_reaches_is_refused(both: list[str], tmp_path: Path) -> None:
     def other(sigma_min: str) -> list[str]:
         return [
@@ -327,6 +333,7 @@ def test_a_policy_that_is_told_what_to_do(both: list[str], tmp_path: Path) -> No
     perform("evaluate", [f"run={run}", "episodes=1", "worlds=1", "threads=1"])
 
 
+@pytest.mark.slow
 def test_a_policy_is_saved_with_its_table(both: list[str], tmp_path: Path) -> None:
     vectors = {text: np.full(5, i + 1.5, np.float32) for i, text in enumerate(sorted(TEXTS))}
     save_file(vectors, tmp_path / "table")

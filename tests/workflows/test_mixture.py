@@ -136,6 +136,7 @@ def test_without_a_list_the_experiment_asks_for_one() -> None:
         perform("train", COMMON)
 
 
+@pytest.mark.slow
 def test_a_refusal_of_a_thousand_entries_names_a_few() -> None:
     entries = ",".join(f"{{path: s/{i}.zarr}}" for i in range(1000))
     unsaid = ["normalizer.statistics=null", f"mixture=[{entries}]"]
@@ -144,6 +145,7 @@ def test_a_refusal_of_a_thousand_entries_names_a_few() -> None:
     assert len(str(caught.value)) < 600
 
 
+@pytest.mark.slow
 def test_a_thousand_entries_are_composed() -> None:
     entries = ",".join(f"{{path: s/{i}.zarr, sampling_weight: {i}}}" for i in range(1000))
     settings: RunSettings = compose("train", [*COMMON, f"mixture=[{entries}]"])

@@ -45,6 +45,7 @@ def test_lift_is_in_metres_and_radians(tmp_path: Path) -> None:
     assert (np.abs(moves) <= [0.05] * 3 + [0.5] * 3).all() and (moves != 0).any(axis=0).all()
 
 
+@pytest.mark.slow
 @needs_real
 @pytest.mark.parametrize("rate", [5, 10, 30])
 def test_lift_at_another_rate_moves_as_far(tmp_path: Path, rate: float) -> None:
@@ -82,6 +83,7 @@ def test_push_t_is_the_file_with_names(tmp_path: Path) -> None:
     np.testing.assert_array_equal(store.actions(), raw.actions())
 
 
+@pytest.mark.slow
 @needs_real
 def test_push_t_at_twice_the_rate_has_every_old_row(tmp_path: Path) -> None:
     given = run(tmp_path, PUSHT, "recipe=pusht", "max_episodes=20")

@@ -108,6 +108,7 @@ def test_started_again_it_trains_and_evaluates_nothing(
     assert lines[-1:] == compare_commands(plan(words))
 
 
+@pytest.mark.slow
 def test_the_command_it_prints_compares_its_runs(root: Path, words: list[str]) -> None:
     command = shlex.split(compare_commands(plan(words))[0])
     assert command[:2] == ["ambient-policy", "compare"]
@@ -118,6 +119,7 @@ def test_the_command_it_prints_compares_its_runs(root: Path, words: list[str]) -
     assert [len(grid.episodes_of(run) or []) for run in grid.runs] == [4] * 4
 
 
+@pytest.mark.slow
 def test_sweeps_of_two_roots_have_a_table_each(shared_maze: list[str], tmp_path: Path) -> None:
     roots = [f"{tmp_path}/one", f"{tmp_path}/two"]
     swept = ["arm=cotrain,ambient", f"root={','.join(roots)}", "seed=0,3"]
@@ -130,6 +132,7 @@ def test_sweeps_of_two_roots_have_a_table_each(shared_maze: list[str], tmp_path:
         assert (settings.evaluation.episodes, settings.evaluation.first_seed) == (9, 7)
 
 
+@pytest.mark.slow
 def test_one_that_fails_stops_no_other_and_is_named(
     shared_maze: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -152,6 +155,7 @@ def test_one_that_fails_stops_no_other_and_is_named(
     assert weights(tmp_path / "ambient/seed-0")
 
 
+@pytest.mark.slow
 def test_a_run_comes_after_the_one_it_starts_from(shared_maze: list[str], tmp_path: Path) -> None:
     swept = [*shared_maze, "arm=finetune,cotrain", f"root={tmp_path}", "jobs.workers=2"]
     grid = plan(swept)

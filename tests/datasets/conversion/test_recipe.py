@@ -93,6 +93,7 @@ def test_a_request_alone_is_a_recipe_without_steps(source: Path) -> None:
     assert isinstance(converted, dict) and "resample" not in converted
 
 
+@pytest.mark.slow
 def test_a_stop_at_any_write_loses_nothing(source: Path) -> None:
     whole = run(source, ask(**STEPS)).actions()
     (source.parent / "out.zarr").rename(source.parent / "whole.zarr")

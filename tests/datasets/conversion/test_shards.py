@@ -114,7 +114,7 @@ def test_any_number_of_workers_writes_the_same_store(source: Path, workers: int)
     assert left_behind(out) == []
 
 
-@pytest.mark.parametrize("most", [1, 2, 64])
+@pytest.mark.parametrize("most", few([2, 1, 64], 1))
 def test_any_number_of_parts_makes_the_same_store(
     source: Path, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
@@ -129,6 +129,7 @@ def test_frames_are_moved_and_not_copied(source: Path, monkeypatch: pytest.Monke
     assert content(run_in_parts(source, "parts")) == content(run(source, "one"))
 
 
+@pytest.mark.slow
 def test_one_process_and_parts_take_turns(source: Path) -> None:
     run(source, "turns", max_episodes=3)
     run_in_parts(source, "turns", range(6))
@@ -216,6 +217,7 @@ def test_stops_of_many_and_of_one_in_turns_lose_nothing(
     assert left_behind(out) == []  # of removals that were stopped nothing either
 
 
+@pytest.mark.slow
 def test_one_process_keeps_the_work_of_many(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = killed_before_joining(source, "parts")
     with monkeypatch.context() as patch:
@@ -257,6 +259,7 @@ def test_a_stop_within_the_removal_of_a_part_leaves_no_half(
     assert crash_everywhere(ask_for_fewer, check, crash_at_any_step) > 15
 
 
+@pytest.mark.slow
 def test_a_part_with_lost_numbers_is_refused_before_it_counts(
     source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -316,7 +319,7 @@ def test_frames_are_copied_by_whole_chunks(
     assert all((stop - start) * 48 <= max(copied, 16 * 48) for start, stop in spans)
 
 
-@pytest.mark.parametrize("before", [3, len(LENGTHS)])
+@pytest.mark.parametrize("before", few([3, len(LENGTHS)], 1))
 def test_frames_moved_by_a_killed_join_are_not_lost(
     source: Path, monkeypatch: pytest.MonkeyPatch, before: int
 ) -> None:
@@ -346,6 +349,7 @@ def test_what_a_killed_join_prepared_is_forgotten_by_the_next_append(source: Pat
     assert content(out) == content(one)
 
 
+@pytest.mark.slow
 def test_a_fault_is_named_and_what_is_converted_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -365,6 +369,7 @@ def test_a_fault_is_named_and_what_is_converted_stays(
     assert left_behind(stored) == []
 
 
+@pytest.mark.slow
 def test_a_part_whose_place_has_changed_is_copied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -391,6 +396,7 @@ def test_more_episodes_may_be_asked_for_later(
     assert content(run_in_parts(source, "parts")) == content(run(source, "one"))
 
 
+@pytest.mark.slow
 def test_parts_of_a_store_that_is_gone_are_not_used(
     source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
