@@ -31,6 +31,7 @@ def write_walks(
     rate: float = 10.0,
     annotated: bool = True,
     smooth: bool = False,
+    size: tuple[int, int] = SIZE,
     **changes: Any,
 ) -> Path:
     """Four episodes with a camera "front", instructions and thresholds.
