@@ -4,6 +4,8 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 # headless rendering
 export MUJOCO_GL ?= egl
+# keep what Python compiles: the tests start hundreds of processes
+unexport PYTHONDONTWRITEBYTECODE
 CODE := ambient_policy envs datasets scripts tests
 # --no-compile: Python compiles what it imports, and of most packages that is little
 INSTALL := $(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e
