@@ -97,8 +97,10 @@ def _print_config(verb: str, overrides: Sequence[str]) -> None:
 
 def _say(text: str, red: str = "") -> None:
     """One line on stderr; under torchrun the first process says it."""
-    from rich.console import Console
     from rich.text import Text
 
+    from ambient_policy.terminal import Screen, visible
+
     if os.environ.get("RANK", "0") == "0":
-        Console(stderr=True, soft_wrap=True).print(Text.assemble((red, "bold red"), text))
+        line = Text.assemble((red, "bold red"), visible(text))
+        Screen(stderr=True, soft_wrap=True).print(line)

@@ -17,6 +17,7 @@ from safetensors.numpy import load_file
 from ambient_policy.errors import DataError, SettingsError
 
 Table = NDArray[np.float32]
+MAX_WIDTH = 100_000  # of a row; real embeddings have some 1000
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Vocabulary:
     said: str | None = None
 
     def __post_init__(self) -> None:
+        if not 1 <= self.width <= MAX_WIDTH:
+            raise SettingsError(f"vectors of {self.width} numbers under texts: 1 to {MAX_WIDTH}.")
         if self.said is not None and self.said not in self.texts:
             near = difflib.get_close_matches(self.said, self.texts, n=3, cutoff=0.0)
             raise SettingsError(

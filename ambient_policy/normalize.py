@@ -114,7 +114,8 @@ class AffineLayer(nn.Module):
             center[i, list(own)] = torch.tensor(affine.center)
             scale[i, list(own)] = torch.tensor(affine.scale)
             present[i, list(own)] = 1.0
-        self.partial = not bool(present.all())  # whether any embodiment lacks a dimension
+        # whether any embodiment lacks a dimension
+        self.partial = any(len({*own}) < width for own in columns)
         for name, table in (("center", center), ("scale", scale), ("present", present)):
             self.register_buffer(name, table, persistent=False)
 

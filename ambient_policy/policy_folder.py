@@ -22,11 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ambient_policy.errors import CheckpointError
+from ambient_policy.plain_files import check_file, read_json
 
 FORMAT = 2  # 1: exported by version 0.1, whose checkpoints had a file state.json
 LIBRARY = "ambient-policy"
@@ -41,6 +42,7 @@ TEXT = "text:"
 
 Record = dict[str, Any]
 Tensors = Mapping[str, Tensor]
+MAX_TENSORS = 2**36  # of one file [bytes]
 
 
 def write_folder(folder: Path, record: Record, files: Mapping[str, Tensors]) -> None:
@@ -94,8 +96,8 @@ def read_config(folder: Path) -> Record:
     if not path.exists() and (folder / STATE_0_1).exists():
         raise written_by_0_1(folder)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        record = read_json(path, folder)
+    except (OSError, ValueError) as error:
         raise CheckpointError(
             f"{path}: cannot be read ({error}). Fetch the folder again; if it is the checkpoint of "
             "a run, delete it and train on from the one before."
@@ -129,14 +131,12 @@ def read_tensors(folder: Path, config: Record, name: str) -> dict[str, Tensor]:
     """
     path = folder / name
     try:
+        check_file(path, folder, MAX_TENSORS)
         if digest_of(path) != config[DIGESTS].get(name):
             raise ValueError(f"its SHA-256 is not the one in {CONFIG}: it changed since")
         tensors = load_file(path)
     except (OSError, SafetensorError, ValueError) as error:
-        raise CheckpointError(
-            f"{path}: cannot be read: {error}. Fetch the folder again; if it is the checkpoint of "
-            "a run, delete it and train on from the one before."
-        ) from error
+        raise _unreadable(path, error) from error
     for key, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(
@@ -144,6 +144,46 @@ def read_tensors(folder: Path, config: Record, name: str) -> dict[str, Tensor]:
                 "look into the log of the training for where its loss left the road."
             )
     return tensors
+
+
+def check_shapes(folder: Path, name: str, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Look at the header of a file of tensors, before anything of it fills the memory.
+
+    Args:
+        folder: of the policy.
+        name: of the file.
+        shapes: what it has to hold.
+
+    Raises:
+        CheckpointError: if it is no plain file in the folder, no file of tensors, or holds others.
+    """
+    path = folder / name
+    try:
+        check_file(path, folder, MAX_TENSORS)
+        with safe_open(path, framework="pt") as file:
+            names = file.keys()
+            stored = {key: tuple(file.get_slice(key).get_shape()) for key in names}
+    except (OSError, SafetensorError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    if stored != shapes:
+        raise CheckpointError(f"{path}: {_difference(stored, shapes)}")
+
+
+def _unreadable(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"{path}: cannot be read: {error}. Fetch the folder again; if it is the checkpoint of a "
+        "run, delete it and train on from the one before."
+    )
+
+
+def _difference(stored: Mapping[str, Any], shapes: Mapping[str, Any]) -> str:
+    differing = sorted(k for k in {*stored, *shapes} if stored.get(k) != shapes.get(k))
+    name = differing[0]
+    return (
+        f"these are not the weights of the policy that {CONFIG} describes: {len(differing)} tensors"
+        f" differ, {name:.80} has the shape {stored.get(name)}, {shapes.get(name)} is needed. Fetch"
+        " or export the policy again."
+    )
 
 
 def digest_of(path: Path) -> str:

@@ -13,6 +13,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from ambient_policy.terminal import Screen, visible
+
 
 class Bar:
     """One line of a progress display: a title, a bar, a count and the time left."""
@@ -27,7 +29,9 @@ class Bar:
 
     def update(self, done: int, title: str | None = None) -> None:
         """Set how many are done, and the title unless it is None."""
-        self._display.update(self._task, completed=done, description=title)
+        self._display.update(
+            self._task, completed=done, description=None if title is None else visible(title)
+        )
 
 
 @contextmanager
@@ -42,9 +46,9 @@ def progress(
         done: number of pieces that were done before the block.
         console: where the bar appears; a quiet console shows none. None is the standard error.
     """
-    console = Console(stderr=True) if console is None else console
+    console = Screen(stderr=True) if console is None else console
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     with Progress(
         *columns, TimeRemainingColumn(), console=console, disable=console.quiet
     ) as display:
-        yield Bar(display, display.add_task(title, total=total, completed=done))
+        yield Bar(display, display.add_task(visible(title), total=total, completed=done))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import ValidationError
 
 from ambient_policy.errors import AmbientPolicyError, CheckpointError, SettingsError
@@ -23,6 +24,7 @@ from ambient_policy.policy_folder import (
     MODEL,
     STATE_0_1,
     Record,
+    check_shapes,
     fault,
     read_config,
     read_tensors,
@@ -34,6 +36,16 @@ from ambient_policy.spec import PolicySpec
 
 CHECKPOINTS = "checkpoints"
 HELD_OUT_LOSS = "held_out_loss"
+# what a description that somebody made up ends in
+UNUSABLE = (
+    AmbientPolicyError,
+    ArithmeticError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True)
@@ -76,6 +88,9 @@ def open_policy(path: str | Path, checkpoint: int | None = None) -> SavedPolicy:
     """As ``load_policy``, with the settings and the step."""
     folder = find_policy(Path(path), checkpoint)
     config = read_config(folder)
+    with torch.device("meta"):  # takes no memory: a description may ask for a network of any size
+        shapes = _shapes(_described(folder / CONFIG, config).policy)
+    check_shapes(folder, MODEL, shapes)
     saved = _described(folder / CONFIG, config)
     if checkpoint not in (None, saved.step):
         raise SettingsError(
@@ -132,14 +147,12 @@ def load_weights(policy: Policy, folder: Path, config: Record, name: str) -> Non
     Raises:
         CheckpointError: naming the file, if it is damaged or of another network.
     """
-    tensors = read_tensors(folder, config, name)
-    try:
-        policy.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"{folder / name}: these are not the weights of the policy that {CONFIG} describes: "
-            f"{error}"
-        ) from error
+    check_shapes(folder, name, _shapes(policy))
+    policy.load_state_dict(read_tensors(folder, config, name))
+
+
+def _shapes(policy: Policy) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(tensor.shape) for key, tensor in policy.state_dict().items()}
 
 
 def _described(path: Path, config: Record) -> SavedPolicy:
@@ -149,7 +162,7 @@ def _described(path: Path, config: Record) -> SavedPolicy:
         raise fault(path, "step", f"{step!r:.80} is there, a whole number is needed")
     try:
         settings = from_json(config["settings"])
-    except (KeyError, TypeError, SettingsError) as error:
+    except UNUSABLE as error:
         raise fault(path, "settings", f"{error}") from error
     return SavedPolicy(_policy_of(path, config.get("policy")).eval(), settings, step)
 
@@ -161,7 +174,7 @@ def _policy_of(path: Path, record: Any) -> Policy:
         first = error.errors()[0]
         place = ".".join(map(str, ("policy", *first["loc"])))
         raise fault(path, place, f"{first['msg']} ({first['input']!r:.80} is there)") from error
-    except (KeyError, TypeError, ValueError, AmbientPolicyError) as error:
+    except UNUSABLE as error:
         raise fault(path, "policy", f"{error}") from error
 
 

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 
 from ambient_policy.actions import origin_columns, own_origin_columns
 from ambient_policy.embodiments import Embodiment
-from ambient_policy.errors import unknown
+from ambient_policy.errors import SettingsError, unknown
 from ambient_policy.horizons import Horizons
 from ambient_policy.language import Vocabulary
 from ambient_policy.settings import (
@@ -16,6 +16,9 @@ from ambient_policy.settings import (
     NoiseSettings,
     SolverSettings,
 )
+
+MAX_DIMENSIONS = 10_000  # real robots have some 10 to 100
+MAX_NUMBERS = 2**24  # of a table with a row for each embodiment
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,12 @@ class PolicySpec:
     language: Vocabulary | None = None
 
     def __post_init__(self) -> None:
+        sizes = len(self.observation_names), len(self.action_names), len(self.embodiments)
+        if max(sizes) > MAX_DIMENSIONS or max(sizes[:2]) * sizes[2] > MAX_NUMBERS:
+            raise SettingsError(
+                f"{sizes[0]} observations, {sizes[1]} actions and {sizes[2]} embodiments: at most "
+                f"{MAX_DIMENSIONS} of each, and {MAX_NUMBERS} together."
+            )
         if self.acting not in self.embodiments:
             raise unknown("embodiment in acting", self.acting, self.embodiments)
         _ = self.origin_columns  # refuses names that do not fit

@@ -1,7 +1,8 @@
-"""Tables on a terminal, as wide as it is and no wider."""
+"""What people read on a terminal: plain text as it is, and tables no wider than their window."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from rich import box
 from rich.console import Console, JustifyMethod
@@ -11,6 +12,26 @@ from rich.text import Text
 
 NAME_WIDTH = 26  # longest line of a cell in the first column, unless a single word is longer
 UNBOUNDED = 10_000  # wider than any table
+
+
+class Screen(Console):
+    """A terminal that shows every text as it is: brackets are no markup, what is invisible shows.
+
+    Names and texts come from files that nobody vouches for; an escape sequence in one of them
+    would move the cursor, change colours or rewrite what stands above.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Rich calls this for every string."""
+        return super().render_str(visible(text), **options)
+
+
+def visible(text: str) -> str:
+    """A text whose control characters are written out, as \\x1b; new lines and tabs stay."""
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
 
 
 def print_table(
@@ -74,4 +95,4 @@ def _cell(text: str, column: int) -> Text:
             textwrap.wrap(line, NAME_WIDTH, break_long_words=False) for line in text.split("\n")
         )
         text = "\n".join("\n".join(line) for line in lines)
-    return Text(text)
+    return Text(visible(text))

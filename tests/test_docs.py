@@ -45,7 +45,7 @@ def test_python_blocks_of_the_readme_run(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
 
 
-@pytest.mark.parametrize("command", few(COMMANDS, 40))
+@pytest.mark.parametrize("command", few(COMMANDS, 20))
 def test_commands_compose(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(OWN, "")

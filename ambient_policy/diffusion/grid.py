@@ -26,6 +26,7 @@ from ambient_policy.errors import SettingsError
 # Where a solver starts, the noise must hide the chunk (deviation about 1 or less), for it starts
 # from noise alone.
 SIGMA_START = 2.0
+MAX_STEPS = 10_000
 
 
 class Spacing(Enum):
@@ -80,8 +81,8 @@ def solver_grid(spacing: Spacing, n: int, law: Law) -> Sigma:
             steps than levels, or leaves so much of the top out that pure noise is no fair start;
             where the first level is below ``SIGMA_START``.
     """
-    if n < 1:
-        raise SettingsError(f"solver.steps = {n} must be at least 1.")
+    if not 1 <= n <= MAX_STEPS:
+        raise SettingsError(f"solver.steps = {n} must be from 1 to {MAX_STEPS}.")
     grid = _grid(spacing, n, law)
     if grid[0] < SIGMA_START:
         raise SettingsError(

@@ -9,7 +9,7 @@ from ambient_policy.evaluation.comparison import Difference, Row, Table
 from ambient_policy.evaluation.page import Contribution, Span
 from ambient_policy.evaluation.statistics import Interval
 from ambient_policy.markdown import markdown_table
-from ambient_policy.terminal import print_table
+from ambient_policy.terminal import Screen, print_table
 
 Grid = tuple[list[str], list[list[str]]]  # header, rows
 
@@ -122,13 +122,13 @@ def _hundred(share: float) -> str:
 
 def print_comparison(table: Table, unit: str = "m", console: Console | None = None) -> None:
     """Print both grids and the notes; each arm is a column, which suits few arms on a terminal."""
-    console = console or Console()
+    console = console or Screen()
     for header, rows in (results(table, unit), differences(table, unit)):
         if rows:
             titles, *lines = zip(header, *rows, strict=True)
             print_table(console, _lines(titles), [_lines(line) for line in lines])
     for note in table.notes:
-        console.print(f"- {note}", style="dim", markup=False)
+        console.print(f"- {note}", style="dim")
 
 
 def print_contributions(rows: Sequence[Contribution], console: Console) -> None:

@@ -23,6 +23,8 @@ from ambient_policy.batch import STATE
 from ambient_policy.errors import SettingsError, unknown
 
 Worlds = VectorEnv[Any, Any, Any]
+# packages of worlds that are imported for whoever names one of theirs: ours, and Push-T's
+PACKAGES = ("ambient_envs", "gym_pusht")
 ONLY_STATE: Mapping[str, str] = {STATE: STATE}
 
 
@@ -145,6 +147,26 @@ def find_spec(env_id: str) -> EnvSpec:
             f"install that package and write 'package:{name}'."
         )
     return gymnasium.registry[name]
+
+
+def check_named(task: str, named: str | None) -> None:
+    """Refuse a world whose package would be imported, and so run, only because a file says so.
+
+    Args:
+        task: what the file names.
+        named: what the user names.
+
+    Raises:
+        SettingsError: with the key by which the user may name it.
+    """
+    package = task.rpartition(":")[0] or task.rpartition("/")[0]
+    if task == named or task in gymnasium.registry or package in ("", *PACKAGES):
+        return
+    raise SettingsError(
+        f"the policy's world '{task}' is not registered here, and to find it the package "
+        f"'{package}' would be imported, which runs its code. If you know that package, name the "
+        f"world yourself: world={task}"
+    )
 
 
 def _import(package: str, env_id: str) -> None:

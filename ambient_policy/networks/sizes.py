@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from ambient_policy.errors import SettingsError
 
+MAX_DEPTH = 16  # levels of the U-Net; real ones have 2 to 5
+
 
 def check_horizon(pred: int, widths: Sequence[int]) -> None:
     """Refuse a prediction horizon that the halvings of the U-Net do not divide.
@@ -27,9 +29,10 @@ def check_network(widths: Sequence[int], embedding: int, kernel: int, groups: in
     Raises:
         SettingsError: naming the setting and what fits.
     """
-    if not widths or min(widths) < 1:
+    if not 1 <= len(widths) <= MAX_DEPTH or min(widths) < 1:
         raise SettingsError(
-            f"network.widths = {list(widths)}: give at least one level, each of positive width."
+            f"network.widths = {list(widths)[: MAX_DEPTH + 1]}: give 1 to {MAX_DEPTH} levels, each "
+            "of positive width."
         )
     if kernel < 1 or kernel % 2 == 0:
         raise SettingsError(f"network.kernel = {kernel} must be odd, for example {kernel + 1}.")

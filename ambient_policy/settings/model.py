@@ -15,6 +15,9 @@ from ambient_policy.errors import unknown
 from ambient_policy.networks.sizes import check_network
 from ambient_policy.settings.checks import Word, require, word, words_to_enums
 
+MAX_LEVELS = 100_000  # of the schedule; real ones have 50 to 1000
+MAX_STAGES = 16  # layers or stages of an encoder; real ones have up to 4
+
 
 @dataclass
 class ActionSettings:
@@ -75,7 +78,10 @@ class NoiseSettings:
 
     def __post_init__(self) -> None:
         words_to_enums(self)
-        require(self.levels >= 1, f"noise.levels = {self.levels} must be at least 1.")
+        require(
+            1 <= self.levels <= MAX_LEVELS,
+            f"noise.levels = {self.levels} must be from 1 to {MAX_LEVELS}.",
+        )
         require(self.sigma_data > 0, f"noise.sigma_data = {self.sigma_data} must be positive.")
         self.training_law()  # refuses what makes none
 
@@ -111,8 +117,14 @@ class EncoderSettings:
             SettingsError: naming the setting and what fits.
         """
         require(
-            all(width >= 1 for width in self.layers),
-            f"{name}.layers = {list(self.layers)}: every layer needs at least 1 unit.",
+            len(self.layers) <= MAX_STAGES and all(width >= 1 for width in self.layers),
+            f"{name}.layers = {list(self.layers)[:20]}: at most {MAX_STAGES} layers, each of at "
+            "least 1 unit.",
+        )
+        require(
+            1 <= len(self.channels) <= MAX_STAGES and all(width >= 1 for width in self.channels),
+            f"{name}.channels = {list(self.channels)[:20]}: give 1 to {MAX_STAGES} stages, each of "
+            "at least 1 channel.",
         )
         require(
             image or EncoderSettings(self.layers) == self,

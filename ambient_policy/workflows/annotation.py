@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 
 from ambient_datasets.normalizers import build_normalizers
 from ambient_datasets.store import Annotation, Store, annotate_store
@@ -19,6 +18,7 @@ from ambient_policy.diffusion.noise import resolve_sigma
 from ambient_policy.errors import SettingsError, unknown
 from ambient_policy.jobs import JobSettings, open_jobs
 from ambient_policy.settings import DataSettings
+from ambient_policy.terminal import Screen
 from ambient_policy.workflows.preparation import open_stores
 
 
@@ -60,12 +60,10 @@ def annotate(settings: AnnotateSettings) -> None:
         tasks.append((stores[name].path.absolute(), annotation))
     with open_jobs(settings.jobs) as jobs:
         for k, _ in jobs.each(annotate_store, tasks):
-            Console().print(
+            Screen().print(
                 f"{stores[names[k]].path}: {len(stores[names[k]])} episodes annotated under "
                 f"normaliser {normalizers[names[k]].fingerprint}; trainings use it where the "
                 f"source is suboptimal and says no threshold of its own",
-                highlight=False,
-                markup=False,
             )
 
 

@@ -5,10 +5,9 @@ ambient-policy compare comparison=maze jobs.workers=4
 
 from pathlib import Path
 
-from rich.console import Console
-
 from ambient_policy.evaluation.report import table_record, write_figures, write_report
 from ambient_policy.files import to_json, write_text
+from ambient_policy.terminal import Screen
 from ambient_policy.workflows.arms import CompareSettings, grid_of
 from ambient_policy.workflows.execution import execute
 from ambient_policy.workflows.grid import check_grid
@@ -20,7 +19,7 @@ def compare(settings: CompareSettings) -> None:
 
     All runs are composed and checked before the first starts. Started again, it goes on.
     """
-    console, grid = Console(), grid_of(settings)
+    console, grid = Screen(), grid_of(settings)
     check_grid(grid)
     execute(grid, console)
     page, folder = page_of(settings, grid), Path(settings.root)

@@ -6,10 +6,9 @@ The same command continues a conversion that was stopped; ``jobs.workers=4`` con
 processes.
 """
 
-from rich.console import Console
-
 from ambient_datasets.conversion import convert as conversion
 from ambient_datasets.conversion.settings import ConvertSettings
+from ambient_policy.terminal import Screen
 
 __all__ = ["ConvertSettings", "convert"]
 
@@ -17,4 +16,4 @@ __all__ = ["ConvertSettings", "convert"]
 def convert(settings: ConvertSettings) -> None:
     """Convert demonstrations of others into a store of ours."""
     report = conversion.convert(settings)
-    Console(soft_wrap=True).print(str(report), highlight=False, markup=False)
+    Screen(soft_wrap=True).print(str(report))

@@ -7,10 +7,9 @@ levels of training, with those that the solver visits.
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from ambient_policy.evaluation.figures import probabilities
 from ambient_policy.settings import RunSettings
+from ambient_policy.terminal import Screen
 from ambient_policy.workflows.contributions import contributions
 from ambient_policy.workflows.picture import check_picture, write_picture
 from ambient_policy.workflows.preparation import prepare
@@ -32,11 +31,11 @@ class DescribeSettings(RunSettings):
 
 def describe(settings: DescribeSettings) -> None:
     """Show what each source of a training contributes, at which noise levels."""
-    console, parts = Console(), prepare(settings)
+    console, parts = Screen(), prepare(settings)
     show_sources(parts, console)
     if settings.out is not None:
         visited = [call.sigma for call in settings.solver.calls(settings.noise)]
         shares = contributions(parts.mixture, parts.sampler)
         figure = probabilities(shares.chances, shares.thresholds, visited)
         write_picture(figure, Path(settings.out), dpi=144)
-        console.print(f"wrote {settings.out}", highlight=False, markup=False)
+        console.print(f"wrote {settings.out}")

@@ -27,12 +27,14 @@ from ambient_policy.evaluation.records import (
 from ambient_policy.evaluation.rollout import rollout
 from ambient_policy.evaluation.tables import print_comparison
 from ambient_policy.evaluation.trajectory import Trajectory
+from ambient_policy.evaluation.worlds import check_named
 from ambient_policy.files import write_text
 from ambient_policy.policy import Policy
 from ambient_policy.progress import progress
 from ambient_policy.saved import SavedPolicy, open_policy
 from ambient_policy.settings import SolverSettings
 from ambient_policy.settings.checks import Word, word, words_to_enums
+from ambient_policy.terminal import Screen
 from ambient_policy.training.loop import check_device
 from ambient_policy.workflows.film import VIDEOS, film
 from ambient_policy.workflows.world import worlds_of
@@ -73,6 +75,9 @@ class RolloutSettings:
     solver: SolverChange = field(default_factory=SolverChange)
     # worlds that run side by side
     worlds: int = 200
+    # the world, where the policy's is of a package that is not imported unless you name it here;
+    # null = the policy's
+    world: str | None = None
     # where the policy plans: cpu, cuda, cuda:1 ...; null = where it was trained
     device: str | None = None
     # torch's threads; results are bit-for-bit repeatable for an equal number
@@ -116,6 +121,7 @@ def load(settings: EvaluateSettings) -> SavedPolicy:
             f"is measured, of {', '.join(spec.own_observations)}, and train with them, e.g. "
             "'task.path=[x,y]'."
         )
+    check_named(spec.task, settings.world)
     policy = saved.policy.with_solver(settings.solver.apply(spec.solver))
     policy.spec.solver.calls(spec.noise)  # refuses a grid that does not fit
     return replace(saved, policy=policy)
@@ -185,7 +191,7 @@ def clear(folder: Path, console: Console) -> None:
     """Remove what an earlier evaluation says of files that are about to be replaced."""
     summary = folder / SUMMARY
     if summary.exists():
-        console.print(f"replacing {summary}: {summary.read_text()}", highlight=False)
+        console.print(f"replacing {summary}: {summary.read_text()}")
         summary.unlink()
         shutil.rmtree(folder / VIDEOS, ignore_errors=True)
 
@@ -240,7 +246,7 @@ def episodes_of(settings: EvaluateSettings, console: Console) -> list[EpisodeRec
 
 def evaluate(settings: EvaluateSettings) -> list[EpisodeRecord]:
     """Roll a policy out on starts of its task; print a table; film."""
-    console, saved = Console(), load(settings)
+    console, saved = Screen(), load(settings)
     episodes = episodes_of(settings, console)
     table = compare({settings.run: {0: episodes}}, extra=sorted(episodes[0].best))
     print_comparison(table, saved.settings.task.path_unit, console)

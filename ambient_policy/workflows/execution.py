@@ -29,7 +29,7 @@ def execute(grid: Grid, console: Console) -> None:
             is killed. The same call goes on from there.
     """
     finished = {run for run in grid.runs if grid.finished(run)}
-    console.print(f"{len(grid.runs)} runs, {len(finished)} of them finished", highlight=False)
+    console.print(f"{len(grid.runs)} runs, {len(finished)} of them finished")
     left = replace(grid, runs=[run for run in grid.runs if run not in finished])
     failures: dict[Run, str] = {}
     if left.runs:

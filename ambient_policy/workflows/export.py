@@ -14,6 +14,7 @@ from ambient_policy.evaluation.comparison import compare
 from ambient_policy.evaluation.records import read_episodes
 from ambient_policy.files import refuse_inside
 from ambient_policy.saved import CHECKPOINTS, SavedPolicy, declared_step, open_policy, save_policy
+from ambient_policy.terminal import Screen
 from ambient_policy.workflows.evaluation import EPISODES, SUMMARY, fingerprint
 
 
@@ -83,7 +84,7 @@ def export_store(settings: ExportSettings, console: Console) -> None:
         observations=settings.observations,
         cameras=settings.cameras,
     )
-    console.print(str(exported), highlight=False, markup=False)
+    console.print(str(exported))
 
 
 def export_run(settings: ExportSettings, console: Console) -> None:
@@ -104,8 +105,6 @@ def export_run(settings: ExportSettings, console: Console) -> None:
     words = "its evaluation is in the card" if evaluation else "the card has no evaluation of it"
     console.print(
         f"{settings.out}: the policy of step {saved.step} of {run}, licence {license}; {words}",
-        highlight=False,
-        markup=False,
     )
 
 
@@ -134,4 +133,4 @@ def read_evaluation(run: Path, saved: SavedPolicy) -> Evaluation | None:
 def export(settings: ExportSettings) -> None:
     """Write a store in a format of others, or a run's policy as a folder with its card."""
     write = export_store if settings.store is not None else export_run
-    write(settings, Console(soft_wrap=True))
+    write(settings, Screen(soft_wrap=True))

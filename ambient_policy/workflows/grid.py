@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ambient_policy.errors import SettingsError
 from ambient_policy.evaluation.records import EpisodeRecord
-from ambient_policy.evaluation.worlds import find_spec
+from ambient_policy.evaluation.worlds import check_named, find_spec
 from ambient_policy.jobs import JobSettings, Where
 from ambient_policy.saved import find_policy, steps_saved
 from ambient_policy.settings import RunSettings
@@ -95,6 +95,7 @@ class Grid:
         if self.evaluation is None:
             return None
         choices = {f.name: getattr(self.evaluation, f.name) for f in fields(RolloutSettings)}
+        choices["world"] = self.evaluation.world or run.settings.task.id or None
         return EvaluateSettings(**choices, run=str(run.folder))
 
     def episodes_of(self, run: Run) -> list[EpisodeRecord] | None:
@@ -179,4 +180,5 @@ def _check_data(grid: Grid) -> None:
             spec = prepare(run.settings).spec
             kinds.append(kind)
             if grid.evaluation is not None:
+                check_named(spec.task, grid.evaluation.world or run.settings.task.id)
                 find_spec(spec.task)

@@ -1,13 +1,12 @@
 """The noise levels of a run in every coordinate; no demonstration is opened for it."""
 
 import numpy as np
-from rich.console import Console
 
 from ambient_policy.ambient.admission import Admission
 from ambient_policy.diffusion.law import LawKind
 from ambient_policy.diffusion.noise import as_table
 from ambient_policy.settings import RunSettings, SourceSettings, Teaches, Trust
-from ambient_policy.terminal import print_table
+from ambient_policy.terminal import Screen, print_table
 from ambient_policy.workflows.screen import arm_in_words
 
 COLUMNS = {"step": "step", "ve": "sigma", "vp": "VP", "flow": "flow", "log_snr": "log-SNR"}
@@ -17,8 +16,8 @@ UNSAID = "?"
 
 def levels(settings: RunSettings) -> None:
     """Show the noise levels of a run in every coordinate, and who may teach where."""
-    console = Console()
-    console.print(arm_in_words(settings), highlight=False, markup=False)
+    console = Screen()
+    console.print(arm_in_words(settings))
     header = [*COLUMNS.values(), "solver", *settings.sources]
     print_table(console, header, level_rows(settings))
     thresholds = threshold_rows(settings)
@@ -27,7 +26,6 @@ def levels(settings: RunSettings) -> None:
     if any(_annotated(settings, source) for source in settings.sources.values()):
         console.print(
             f"{UNSAID}: as its store's annotation says, which comes before tuned numbers too",
-            highlight=False,
         )
 
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
@@ -38,6 +37,7 @@ from ambient_policy.saved import HELD_OUT_LOSS
 from ambient_policy.settings import from_json, to_json
 from ambient_policy.settings.migration import is_of_0_1, migrate_settings
 from ambient_policy.spec import PolicySpec
+from ambient_policy.terminal import Screen
 
 SETTINGS = "settings.json"
 AVERAGE_0_1 = "average.safetensors"  # of a checkpoint of 0.1: today's model.safetensors
@@ -59,7 +59,7 @@ def migrate(settings: MigrateSettings) -> int:
         SettingsError: if there is nothing to look at.
         CheckpointError: naming the file of 0.1 that is damaged; it stays as it is.
     """
-    path, console = Path(settings.path), Console(soft_wrap=True)
+    path, console = Path(settings.path), Screen(soft_wrap=True)
     if not path.is_dir():
         raise SettingsError(
             f"path = {path} is no folder. Name a run, a checkpoint, an exported policy, or a "
@@ -68,10 +68,10 @@ def migrate(settings: MigrateSettings) -> int:
     changed = 0
     for file, change in _files(path):
         if change(file):
-            console.print(f"migrated {file}", highlight=False, markup=False)
+            console.print(f"migrated {file}")
             changed += 1
     words = f"{changed} files" if changed else "nothing of version 0.1 is there"
-    console.print(f"{path}: {words}", highlight=False, markup=False)
+    console.print(f"{path}: {words}")
     return changed
 
 

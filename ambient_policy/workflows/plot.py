@@ -8,11 +8,10 @@ source of a data config (a diffusion_policy store that is read in place, say) go
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rich.console import Console
-
 from ambient_datasets.store import Store
 from ambient_policy.errors import SettingsError, unknown
 from ambient_policy.settings import DataSettings, SourceSettings, Tables
+from ambient_policy.terminal import Screen
 from ambient_policy.workflows.overview import overview
 from ambient_policy.workflows.picture import check_picture, picture, write_picture
 from ambient_policy.workflows.preparation import open_source
@@ -54,4 +53,4 @@ def plot(settings: PlotSettings) -> None:
     """Draw what is in a store."""
     figure = picture(overview(open_one(settings), settings.episodes))
     write_picture(figure, Path(settings.out), dpi=110)
-    Console(soft_wrap=True).print(f"wrote {settings.out}", highlight=False, markup=False)
+    Screen(soft_wrap=True).print(f"wrote {settings.out}")

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from rich.console import Console
 
 from ambient_policy.batch import Draw
 from ambient_policy.evaluation.metrics import squared_jerk
@@ -17,7 +16,7 @@ from ambient_policy.normalize import masked
 from ambient_policy.policy import Policy
 from ambient_policy.saved import open_policy
 from ambient_policy.seeding import generator, torch_generator
-from ambient_policy.terminal import print_table
+from ambient_policy.terminal import Screen, print_table
 from ambient_policy.workflows.preparation import Parts, prepare
 
 
@@ -65,4 +64,4 @@ def roughness(settings: RoughnessSettings) -> None:
             error, answer, data = measure(policy, parts, window, float(sigma))
             numbers = f"{sigma:.3g}", f"{error:.3g}", f"{answer:.0f}", f"{data:.0f}"
             rows.append((name, *numbers))
-    print_table(Console(), header, rows)
+    print_table(Screen(), header, rows)

@@ -19,14 +19,14 @@ Row = dict[str, Any]
 
 def show_sources(parts: Parts, console: Console) -> None:
     """The arm, a row for each source, and remarks."""
-    console.print(arm_in_words(parts.settings), highlight=False, markup=False)
+    console.print(arm_in_words(parts.settings))
     if any(parts.mixture.origins):
         named = zip(parts.mixture.names, parts.mixture.origins, strict=True)
         origins = listed((f"{name} by {origin}" for name, origin in named if origin), most=6)
-        console.print(f"thresholds: {origins}", highlight=False, markup=False)
+        console.print(f"thresholds: {origins}")
     print_contributions(contributions(parts.mixture, parts.sampler).rows, console)
     for remark in remarks(parts):
-        console.print(f"note: {remark}", highlight=False, markup=False)
+        console.print(f"note: {remark}")
 
 
 def arm_in_words(settings: RunSettings) -> str:

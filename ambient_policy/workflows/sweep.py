@@ -6,11 +6,10 @@ ambient-policy sweep experiment=maze arm=cotrain,ambient 'seed=range(5)' jobs.wo
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 
-from rich.console import Console
-
 from ambient_policy.errors import SettingsError
 from ambient_policy.jobs import JobSettings
 from ambient_policy.settings import RunSettings
+from ambient_policy.terminal import Screen
 from ambient_policy.workflows.arms import CompareSettings
 from ambient_policy.workflows.command import command_line
 from ambient_policy.workflows.evaluation import RolloutSettings
@@ -63,10 +62,10 @@ def sweep(words: Sequence[str]) -> None:
     Values with commas outside of brackets, range() and choice() are swept over. All runs are
     composed and checked before the first starts. Started again, the sweep goes on.
     """
-    console, grid = Console(), plan(words)
+    console, grid = Screen(), plan(words)
     execute(grid, console)
     for command in compare_commands(grid):
-        console.print(command, soft_wrap=True, markup=False, highlight=False)
+        console.print(command, soft_wrap=True)
 
 
 def plan(words: Sequence[str]) -> Grid:

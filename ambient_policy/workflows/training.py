@@ -16,6 +16,7 @@ from rich.console import Console
 from ambient_policy.errors import SettingsError
 from ambient_policy.files import lock_folder, write_text
 from ambient_policy.settings import RunSettings, Tables, TrackingSettings, from_json, to_json
+from ambient_policy.terminal import Screen
 from ambient_policy.tracking import Tracker
 from ambient_policy.training import loop
 from ambient_policy.training.distributed import ALONE, World, join
@@ -33,7 +34,7 @@ def train(settings: RunSettings) -> Path:
     """
     torch.set_num_threads(settings.training.threads)
     with join(settings.training) as world:
-        for _ in _rows(settings, world, Console(quiet=not world.leads)):
+        for _ in _rows(settings, world, Screen(quiet=not world.leads)):
             pass
     return Path(settings.folder)
 
@@ -44,7 +45,7 @@ def training(settings: RunSettings) -> Iterator[Row]:
     Whoever stops asking stops the training; the same call goes on from the last checkpoint.
     """
     torch.set_num_threads(settings.training.threads)
-    yield from _rows(settings, ALONE, Console(quiet=True))
+    yield from _rows(settings, ALONE, Screen(quiet=True))
 
 
 def _rows(settings: RunSettings, world: World, console: Console) -> Iterator[Row]:
@@ -61,7 +62,7 @@ def _rows(settings: RunSettings, world: World, console: Console) -> Iterator[Row
         state = loop.begin(policy, settings, checkpoints)
         start, steps = state.step, settings.training.steps
         line = f"training {folder} from step {start} to {steps}"
-        console.print(line, highlight=False, markup=False, soft_wrap=True)  # paths stay whole
+        console.print(line, soft_wrap=True)  # paths stay whole
         rows = loop.train(state, parts.batch_at, settings, checkpoints, held_out, world)
         tracker = stack.enter_context(Tracker(folder, settings, start)) if world.leads else None
         for row in show(rows, start, steps, console):

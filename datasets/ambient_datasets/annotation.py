@@ -9,7 +9,14 @@ import zarr
 from numpy.typing import NDArray
 
 from ambient_datasets.guards.archive import open_group
-from ambient_datasets.layout import SIGMAS, STAGED, read_attributes, read_ends, write_array
+from ambient_datasets.layout import (
+    SIGMAS,
+    STAGED,
+    read_annotation,
+    read_attributes,
+    read_ends,
+    write_array,
+)
 from ambient_datasets.records import Annotation, StrPath
 from ambient_policy.errors import DataError
 
@@ -34,10 +41,10 @@ def annotate_store(path: StrPath, annotation: Annotation) -> None:
             f"holds {len(ends)}. Annotate every episode once, in order."
         )
     group = zarr.open_group(str(path), mode="r+")
-    _settle_annotation(group)
+    _settle_annotation(group, path, len(ends))
     _write_sigmas(group, STAGED, annotation.sigma_min, annotation.sigma_max)
     _declare(group, annotation.fingerprint, STAGED)
-    _settle_annotation(group)
+    _settle_annotation(group, path, len(ends))
 
 
 def _write_sigmas(group: zarr.Group, folder: str, *sigmas: NDArray[np.float64]) -> None:
@@ -51,12 +58,13 @@ def _declare(group: zarr.Group, fingerprint: str, folder: str) -> None:
     )
 
 
-def _settle_annotation(group: zarr.Group) -> None:
+def _settle_annotation(group: zarr.Group, path: Path, episodes: int) -> None:
     """Finish what a killed ``annotate_store`` had committed; drop what it had not."""
     record: Any = group.attrs.get("annotation")
     if record is not None and record["folder"] == STAGED:
-        staged = [np.asarray(group[f"{STAGED}/{name}"][...]) for name in SIGMAS]  # type: ignore[index]
-        _write_sigmas(group, "meta", *staged)
-        _declare(group, record["fingerprint"], "meta")
+        staged = read_annotation(group, path, record, episodes)
+        assert staged is not None
+        _write_sigmas(group, "meta", staged.sigma_min, staged.sigma_max)
+        _declare(group, staged.fingerprint, "meta")
     if STAGED in group:
         del group[STAGED]

@@ -142,9 +142,8 @@ class StoredArray:
         name = self.names[column] if self.names is not None else column
         file = self._chunk_file(row // self.array.chunks[0])
         return self.fault(
-            f"step {step}, dimension '{name}' is {values[column]}, and every number must be "
-            f"finite (a whole chunk of NaN means that its file '{file}' is lost)",
-            "Restore the file from a copy, or leave that episode out and write the store again.",
+            f"step {step}, dimension '{name}' is {values[column]}, and every number must be finite",
+            f"Restore the file '{file}' from a copy, or leave that episode out and write the store again.",
             row,
         )
 

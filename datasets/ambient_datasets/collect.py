@@ -35,6 +35,7 @@ from ambient_policy.jobs import Jobs, JobSettings, Where, open_jobs
 from ambient_policy.progress import progress
 from ambient_policy.seeding import integer
 from ambient_policy.settings import TaskSettings
+from ambient_policy.terminal import Screen
 
 AHEAD = 16  # attempts of each worker beyond the oldest one that is not finished
 FRUITLESS = 200  # attempts in a row without a success: then something is wrong
@@ -124,7 +125,7 @@ def collect(settings: CollectSettings, console: Console | None = None) -> Collec
         SettingsError: for pictures that cannot be drawn here.
         DataError: if another collection lies at the path; if the expert always fails.
     """
-    console = Console(stderr=True) if console is None else console
+    console = Screen(stderr=True) if console is None else console
     path, title = Path(settings.path), f"collect {settings.expert} {settings.layout}"
     held = _resume(path, _attributes(settings), settings)
     if held.episodes < settings.episodes:
@@ -135,7 +136,7 @@ def collect(settings: CollectSettings, console: Console | None = None) -> Collec
             for collection in _fill(path, held, settings, jobs):
                 bar.update(collection.episodes)
                 held = collection
-    console.print(f"{path}: {held}", highlight=False)
+    console.print(f"{path}: {held}")
     return held
 
 

@@ -12,6 +12,7 @@ from zarr.codecs import ZstdCodec
 from ambient_datasets.arrays import check_ends, find_stored
 from ambient_datasets.faults import fault
 from ambient_datasets.guards.archive import AnyArray, find_array, list_keys
+from ambient_datasets.guards.chunks import check_chunks
 from ambient_datasets.records import Annotation, Attributes
 from ambient_policy.errors import DataError
 
@@ -97,11 +98,23 @@ def read_attributes(group: zarr.Group, path: Path) -> tuple[Attributes, dict[str
 
 def read_ends(group: zarr.Group, path: Path) -> tuple[NDArray[np.int64], bool]:
     """The committed ends (E,), and whether episodes are in flight (from the one -1 on)."""
-    stored = find_stored(group, path, ENDS)
-    ends = stored.read(0, stored.array.shape[0])
+    ends = _read_list(group, path, ENDS, last_may_lack=True)
     holes = np.flatnonzero(ends == -1)
     unfinished = ends.ndim == 1 and len(holes) == 1  # several: a chunk file is lost
     return check_ends(ends[: holes[0]] if unfinished else ends, path, ENDS), unfinished
+
+
+def _read_list(
+    group: zarr.Group, path: Path, key: str, *, last_may_lack: bool = False
+) -> NDArray[Any]:
+    """All of a one-dimensional array, its chunk files looked at; as ``check_chunks``."""
+    stored = find_stored(group, path, key)
+    if stored.array.ndim != 1:
+        raise stored.fault(
+            f"shape {stored.array.shape} given, (episodes,) needed", "Restore it from a copy."
+        )
+    check_chunks(stored, last_may_lack=last_may_lack)
+    return stored.read(0, stored.array.shape[0])
 
 
 def lengthened(array: AnyArray, rows: int) -> AnyArray:
@@ -145,16 +158,14 @@ def read_instructions(
         )
     if INSTRUCTION not in list_keys(group, path, "meta"):
         return np.full(episodes, NO_INSTRUCTION), tuple(texts)  # written before there were any
-    stored = find_stored(group, path, INSTRUCTION)
-    array = stored.array
-    if array.ndim != 1 or array.dtype != np.int64 or array.shape[0] < episodes:
+    index = _read_list(group, path, INSTRUCTION, last_may_lack=True)[:episodes]
+    if index.dtype != np.int64 or len(index) < episodes:
         raise fault(
             path,
             INSTRUCTION,
-            f"shape {array.shape} and type {array.dtype}, but the store holds {episodes} episodes",
+            f"{len(index)} of type {index.dtype}, but the store holds {episodes} episodes",
             "Restore the store from a copy.",
         )
-    index = stored.read(0, episodes)
     strange = (index < NO_INSTRUCTION) | (index >= len(texts))
     if strange.any():
         episode = int(np.argmax(strange))
@@ -188,13 +199,15 @@ def read_annotation(
     sigmas = []
     for name in SIGMAS:
         key = f"{record['folder']}/{name}"
-        stored = find_stored(group, path, key)
-        if stored.array.shape != (episodes,):
-            raise stored.fault(
-                f"shape {stored.array.shape}, but the store holds {episodes} episodes",
+        values = _read_list(group, path, key)
+        if len(values) != episodes:
+            raise fault(
+                path,
+                key,
+                f"shape {values.shape}, but the store holds {episodes} episodes",
                 "Annotate the store again.",
             )
-        sigmas.append(stored.read(0, episodes))
+        sigmas.append(values)
     try:
         return Annotation(sigmas[0], sigmas[1], record["fingerprint"])
     except DataError as error:

@@ -202,8 +202,6 @@ class StoredColumns:
         names: of the columns of each array, for messages.
         ends: (E,) checked ends.
         columns: those taken of the columns side by side; None takes all.
-        guarded: whether the arrays say themselves where a chunk file is lost or cut off; if not,
-            the files are looked at before they are read.
     """
 
     path: Path
@@ -211,7 +209,6 @@ class StoredColumns:
     names: tuple[tuple[str, ...], ...]
     ends: Rows
     columns: tuple[int, ...] | None = None
-    guarded: bool = True
 
     @property
     def width(self) -> int:
@@ -219,12 +216,12 @@ class StoredColumns:
         return sum(map(len, self.names)) if self.columns is None else len(self.columns)
 
     def open(self, group: Any) -> list[StoredArray]:
-        """The arrays in an opened store, their chunk files looked at unless they are guarded."""
+        """The arrays in an opened store, their chunk files looked at."""
         arrays = [
             StoredArray(find_array(group, self.path, key), self.path, key, self.ends, names)
             for key, names in zip(self.keys, self.names, strict=True)
         ]
-        for array in () if self.guarded else arrays:
+        for array in arrays:
             check_chunks(array)
         return arrays
 

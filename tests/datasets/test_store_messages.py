@@ -204,7 +204,7 @@ def test_flipped_bit(make_store: MakeStore) -> None:
 def test_lost_chunk(make_store: MakeStore) -> None:
     store = make_store("a", (4000, 4000, 4000))
     (store.path / "data/action/c/1/0").unlink()
-    refused(store, "data/action: episode 1: step 96", "is nan", "its file 'c/1/0' is lost")
+    refused(store, "data/action: episode 1: chunk file 'c/1/0' is lost", "copy")
 
 
 def test_lost_chunk_of_ends(make_store: MakeStore) -> None:

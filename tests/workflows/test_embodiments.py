@@ -30,6 +30,7 @@ from ambient_policy.workflows.grid import Run
 from ambient_policy.workflows.page import denoise_one
 from ambient_policy.workflows.preparation import Parts, initial_policy, prepare
 from ambient_policy.workflows.screen import remarks
+from tests.copies import copied
 from tests.workflows.tiny import TINY
 
 MAZE = "ambient_envs/Maze-v0"
@@ -42,7 +43,10 @@ NAMES = ("maze", "maze2")
 SILENT = "training.validation.every=null"
 
 
-def write(path: Path, task: str, seen: tuple[str, ...], acted: tuple[str, ...], seed: int) -> None:
+@copied
+def write(
+    path: Path, /, task: str, seen: tuple[str, ...], acted: tuple[str, ...], seed: int
+) -> Path:
     """Three walks, each told another text."""
     units = [tuple(UNITS.get(n, "m") for n in names) for names in (seen, acted)]
     create_store(path, Attributes(task, path.stem, 10.0, seen, units[0], acted, units[1]))
@@ -51,6 +55,7 @@ def write(path: Path, task: str, seen: tuple[str, ...], acted: tuple[str, ...], 
         sizes = (20, len(seen)), (20, len(acted))
         values = [random.uniform(1, 4, size).astype(np.float32) for size in sizes]
         append_episode(path, Episode(values[0], values[1], instruction=text))
+    return path
 
 
 def mixed(root: Path, other: str = "trust: suboptimal, sigma_min: 0.3, sigma_max: 0") -> str:

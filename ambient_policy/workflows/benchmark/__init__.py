@@ -16,11 +16,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from rich.console import Console
 
 from ambient_policy.errors import SettingsError
 from ambient_policy.files import to_json, write_text
-from ambient_policy.terminal import print_table
+from ambient_policy.terminal import Screen, print_table
 from ambient_policy.training.loop import check_device
 from ambient_policy.workflows.benchmark.measurement import Measurement, describe_machine
 from ambient_policy.workflows.benchmark.size import (
@@ -117,9 +116,9 @@ def benchmark(settings: BenchmarkSettings) -> None:
     machine = describe_machine(torch.device(settings.device))
     with TemporaryDirectory(dir=settings.folder) as folder, caches_in(Path(folder) / "cache"):
         rows = list(measure(settings, Path(folder)))
-    console, header = Console(), ["what", "unit", "median", "lowest", "highest"]
+    console, header = Screen(), ["what", "unit", "median", "lowest", "highest"]
     print_table(console, header, [row.cells for row in rows])
-    console.print(", ".join(f"{name} {value}" for name, value in machine.items()), highlight=False)
+    console.print(", ".join(f"{name} {value}" for name, value in machine.items()))
     if settings.out is not None:
         choices = {**asdict(settings), "what": settings.what.value}
         record = {"machine": machine, "settings": choices, "rows": list(map(asdict, rows))}

@@ -48,7 +48,7 @@ def open_diffusion_policy(settings: SourceSettings, tables: Tables = Tables.memo
         ends = read_ends(group, path)
         observed = _observations(group, settings, ends, attributes.observation_names)
         key, labels = (f"data/{settings.action_key}",), (attributes.action_names,)
-        acted = StoredColumns(path, key, labels, ends, guarded=False)
+        acted = StoredColumns(path, key, labels, ends)
         for stored in (observed, acted):
             stored.check(group, flatten=True)
         frames = {
@@ -93,7 +93,7 @@ def _observations(
     columns = _columns(path, keys, widths, settings.observation_columns, len(names))
     labels = tuple(_labels(widths, columns, names))
     places = tuple(f"data/{key}" for key in keys)
-    return StoredColumns(path, places, labels, ends, tuple(columns), guarded=False)
+    return StoredColumns(path, places, labels, ends, tuple(columns))
 
 
 def read_ends(group: zarr.Group, path: Path) -> NDArray[np.int64]:

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from ambient_datasets.faults import fault
 from ambient_datasets.formats.lerobot_info import EPISODE_FILES, RESTORE, Info, inside, whole
 from ambient_datasets.guards.apart import Arrays, read_apart
-from ambient_datasets.guards.files import is_file
 from ambient_datasets.guards.parquet import (
     count_rows,
     numbers,
@@ -27,6 +26,7 @@ from ambient_datasets.guards.parquet import (
     read_columns,
     whole_numbers,
 )
+from ambient_policy.plain_files import is_file
 
 EPISODE_LINES, TASK_LINES = "meta/episodes.jsonl", "meta/tasks.jsonl"
 EPISODE_TABLES, TASK_TABLE = "meta/episodes/chunk-*/file-*.parquet", "meta/tasks.parquet"

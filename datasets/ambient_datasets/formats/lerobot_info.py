@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ambient_datasets.faults import fault
-from ambient_datasets.guards.files import is_file, lies_in, read_json
+from ambient_datasets.guards.files import read_json
 from ambient_policy.errors import DataError
+from ambient_policy.plain_files import is_file, lies_in
 
 INFO = "meta/info.json"
 EPISODE_FILES = ("v2.0", "v2.1")  # one parquet for each episode; they differ in statistics alone

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ambient_datasets.faults import fault
-from ambient_datasets.guards.files import REMEDY, is_file, lies_in, read_json
+from ambient_datasets.guards.files import REMEDY, read_json
+from ambient_policy.plain_files import is_file, lies_in
 
 FEATURES, INFO = "features.json", "dataset_info.json"
 TENSOR, TEXT, IMAGE = "tensor", "text", "image"

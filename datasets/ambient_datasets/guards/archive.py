@@ -1,5 +1,6 @@
 """A zarr folder or ``.zip`` that nobody vouches for: its files, its metadata, its arrays."""
 
+import math
 import os
 import zipfile
 from collections.abc import Iterator
@@ -11,10 +12,11 @@ import zarr
 from zarr.storage import ZipStore
 
 from ambient_datasets.faults import fault
+from ambient_datasets.guards.codecs import strange_codecs
 from ambient_policy.errors import DataError
 
-# bytes of one chunk, or one file of an archive, unpacked; more is an attack on the memory
-MAX_BYTES = 2**30
+MAX_BYTES = 2**30  # of one file of an archive, unpacked; more is an attack on the memory
+MAX_CHUNK = 2**28  # of one chunk of an array, unpacked
 MAX_METADATA = 2**24  # of one metadata file
 METADATA = (".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json")
 
@@ -93,7 +95,8 @@ def find_array(group: zarr.Group, path: Path, key: str) -> AnyArray:
     """The array under a key.
 
     Raises:
-        DataError: if it is missing (lists what is there), not an array, or its metadata is broken.
+        DataError: if it is missing (lists what is there), not an array, packed by codecs that are
+            not read or in chunks that fill the memory, or its metadata is broken.
     """
     try:
         if path.is_dir():
@@ -115,7 +118,24 @@ def find_array(group: zarr.Group, path: Path, key: str) -> AnyArray:
             f"missing; this store holds {_list_arrays(group)}",
             "Name one of those keys, or write the array.",
         )
+    _check_declared(node, path, key)
     return node
+
+
+def _check_declared(array: AnyArray, path: Path, key: str) -> None:
+    """Refuse codecs that are not read, and chunks that would fill the memory."""
+    strange = strange_codecs(array)
+    if strange is not None:
+        raise fault(path, key, strange, "Write the store again, packed by Blosc or zstd.")
+    size = math.prod(array.chunks) * array.dtype.itemsize
+    if size > MAX_CHUNK or (0 in array.chunks and 0 not in array.shape):
+        raise fault(
+            path,
+            key,
+            f"one chunk of shape {array.chunks} would unpack to {size} bytes, and 1 to {MAX_CHUNK} "
+            "are read at once",
+            "Write the store again in chunks of such a size.",
+        )
 
 
 def list_keys(group: zarr.Group, path: Path, folder: str) -> list[str]:

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambient_datasets.faults import fault
-from ambient_datasets.guards.files import is_file
 from ambient_policy.errors import DataError
+from ambient_policy.plain_files import is_file
 
 TIME_TOLERANCE = 1e-4  # [s]
 MARGIN = 16  # frames decoded before the first: encoders reorder at most so many

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from ambient_datasets.faults import fault
 from ambient_datasets.guards.apart import RESTORE
-from ambient_datasets.guards.files import is_file
 from ambient_policy.errors import DataError
+from ambient_policy.plain_files import is_file
 
 # The most that one array of one demonstration, or one chunk of it, may take in memory [bytes].
 MAX_BYTES = 2**30

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ambient_datasets.faults import fault
-from ambient_datasets.guards.files import is_file
 from ambient_policy.errors import DataError
+from ambient_policy.plain_files import is_file
 
 MAX_GROUP = 1024**3  # [bytes]
 BUFFER = 2**20  # of a column that are read at once; without it, all of a row group [bytes]

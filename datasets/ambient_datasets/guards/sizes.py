@@ -1,9 +1,8 @@
-"""How large a chunk file is unpacked, found out before it fills the memory; and by which codecs.
+"""How large a chunk file is unpacked, found out before it fills the memory.
 
-zarr lets a file name any codec that is installed, pickle among them, and hands back whatever it
-unpacks to: a chunk of 100 kB may declare 4 rows and unfold to gigabytes. Here a few plain codecs
-are read, one of them a compression; its header tells the size, or it is unfolded once, block by
-block, and counted.
+zarr hands back whatever a chunk unpacks to: one of 100 kB may declare 4 rows and unfold to
+gigabytes. The header of a compression tells the size, or the chunk is unfolded once, block by
+block, and counted. Which codecs are read says ``codecs.py``.
 """
 
 import bz2
@@ -13,42 +12,13 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
-from ambient_datasets.guards.archive import MAX_BYTES, AnyArray
+from ambient_datasets.guards.archive import MAX_CHUNK, AnyArray
+from ambient_datasets.guards.codecs import list_codecs
 
 BLOCK = 2**20
 HEADER = 18  # bytes of a chunk that tell its size: of zstd's frame the longest (RFC 8878, 3.1.1.1)
 LARGEST_ITEM = 16  # of what a filter may make of a number [bytes]
 SLACK = 4096  # what a compression may add to what it cannot shorten, beside a 64th [bytes]
-FILTERS = {
-    "bitround",
-    "crc32",
-    "crc32c",
-    "delta",
-    "fixedscaleoffset",
-    "fletcher32",
-    "quantize",
-    "shuffle",
-    "transpose",
-}
-
-
-def list_codecs(array: AnyArray) -> list[str]:
-    """The names of filters and compressions, in the order of packing: "shuffle", "zstd", .."""
-    codecs = (*array.filters, *array.compressors)
-    return [type(codec).__name__.removesuffix("Codec").lower() for codec in codecs]
-
-
-def strange_codecs(array: AnyArray) -> str | None:
-    """What is wrong with the codecs of an array; None where nothing is."""
-    names = list_codecs(array)
-    if array.shards is not None:
-        return "its chunks lie in shards, and those are not read"
-    if not {*names} <= FILTERS.union(COMPRESSIONS):
-        known = ", ".join(sorted(FILTERS.union(COMPRESSIONS)))
-        return f"packed by {', '.join(names)}, and what is read is {known}"
-    if sum(name in COMPRESSIONS for name in names) > 1:
-        return f"packed by {', '.join(names)}, and one compression is read"
-    return None
 
 
 def wrong_size(array: AnyArray, file: BinaryIO, size: int) -> str | None:
@@ -63,14 +33,14 @@ def wrong_size(array: AnyArray, file: BinaryIO, size: int) -> str | None:
     items = math.prod(array.chunks)
     exact = items * array.dtype.itemsize
     most = exact if not array.filters else items * LARGEST_ITEM + SLACK
-    kind = next((name for name in names if name in COMPRESSIONS), None)
-    if size > min(most + most // 64 + SLACK, MAX_BYTES + MAX_BYTES // 32):
+    kind = next((name for name in names if name in UNPACKED), None)
+    if size > min(most + most // 64 + SLACK, MAX_CHUNK + MAX_CHUNK // 32):
         return f"{size} bytes, and its {exact} bytes unpacked never take so many"
     if kind is None:
         fits = size == exact or len(names) > 0
         return None if fits else f"{size} bytes, {exact} are needed"
     try:
-        return _differs(COMPRESSIONS[kind](file, size, most), exact, most)
+        return _differs(UNPACKED[kind](file, size, most), exact, most)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         return str(error)
 
@@ -142,7 +112,7 @@ def _count(blocks: Iterator[Any], most: int) -> int:
 
 
 # how many bytes a file holds unpacked: of a file, its size and the most that is of interest
-COMPRESSIONS: dict[str, Callable[[BinaryIO, int, int], int]] = {
+UNPACKED: dict[str, Callable[[BinaryIO, int, int], int]] = {
     "blosc": _read_blosc,
     "bz2": _count_bz2,
     "gzip": _count_gzip,
