@@ -143,7 +143,8 @@ class StoredArray:
         file = self._chunk_file(row // self.array.chunks[0])
         return self.fault(
             f"step {step}, dimension '{name}' is {values[column]}, and every number must be finite",
-            f"Restore the file '{file}' from a copy, or leave that episode out and write the store again.",
+            f"Restore the file '{file}' from a copy, or leave that episode out and write the store "
+            "again.",
             row,
         )
 
