@@ -1,9 +1,13 @@
 """The command ``ambient-policy VERB key=value ...``."""
 
 import os
+import shlex
+import signal
 import sys
+import threading
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +24,55 @@ def perform(verb: str, overrides: Sequence[str]) -> Any:
     return function(compose(verb, overrides) if is_composed(verb) else overrides)
 
 
+class Terminated(KeyboardInterrupt):
+    """The system asks this process to end (SIGTERM), as Ctrl-C does."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status: 0; 1 for what is refused, in one red line; 130 where it is interrupted."""
+    """The exit status: 0; 1 for what is refused, in one red line; 130 or 143 where it is stopped."""
     typed = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        return _answer(parse(typed))
+        with _terminations():
+            return _answer(parse(typed))
     except AmbientPolicyError as error:
         _say(str(error), "error: ")
         return 1
-    except KeyboardInterrupt:
-        again = " The same command goes on." if {*typed[:1]} & CONTINUED else ""
-        _say(f"interrupted.{again}")
-        return 130
+    except KeyboardInterrupt as error:
+        again = f" To go on: ambient-policy {shlex.join(typed)}"
+        _say(f"interrupted.{again if {*typed[:1]} & CONTINUED else ''}")
+        return 143 if isinstance(error, Terminated) else 130
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except (OSError, MemoryError) as error:
+        _say(_system_words(error, typed), "error: ")
+        return 1
+
+
+@contextmanager
+def _terminations() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does: what it opened is closed, what it started ends."""
+
+    def end(number: int, frame: object) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _system_words(error: OSError | MemoryError, typed: Sequence[str]) -> str:
+    """What to do about a full disk, a file that may not be read, too little memory."""
+    reason = "there is too little memory" if isinstance(error, MemoryError) else f"{error}"
+    words = (
+        f"{typed[0] if typed else 'ambient-policy'}: {reason}. Files that are finished are whole"
+    )
+    return f"{words}; mend that and start the same command again."
 
 
 def script(file: str) -> None:

@@ -1,15 +1,17 @@
 """Files that appear whole or not at all, and JSON that any reader accepts."""
 
-import glob
 import json
 import math
 import os
+import re
 import shlex
 import shutil
+import socket
 import sys
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,28 +38,52 @@ def disk_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
+_HELD: set[tuple[int, Path]] = set()  # threads of this process, and what they hold
+
+
 @contextmanager
-def lock_folder(folder: Path, patience: float = 0.0) -> Iterator[None]:
-    """Keep other processes of this machine out of a folder; a kill sets it free.
+def hold(path: Path, patience: float = 0.0) -> Iterator[None]:
+    """Keep other processes of this machine away from a file or folder, whether it is there or not.
+
+    Whoever holds a path may hold it again.
 
     Args:
-        folder: the folder; the lock is its file ``.lock``, which names the process.
-        patience: how long another process may go on holding the lock before it is an error [s].
+        path: what this process is about to write; the lock is the file ``.<name>.lock`` beside it,
+            which names the process and goes with it. A kill sets the path free.
+        patience: how long another process may go on holding it before it is an error [s].
 
     Raises:
-        SettingsError: when another process holds the lock.
+        SettingsError: when another process holds it.
+        CheckpointError: when the disk refuses.
     """
-    lock = folder / ".lock"
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(FileLock(lock, timeout=patience, poll_interval=0.05))
-        except Timeout as error:
-            raise SettingsError(
-                f"{folder} is being worked on by another process{_holder(lock)}; wait for it, or "
-                "stop it."
-            ) from error
-        lock.write_text(f"process {os.getpid()}: {shlex.join(sys.orig_argv)}\n")
+    path = path.absolute()
+    lock = path.with_name(f".{path.name}.lock")
+    holder = threading.get_ident(), lock
+    if holder in _HELD:
         yield
+        return
+    guard = FileLock(lock, timeout=-1 if math.isinf(patience) else patience, poll_interval=0.05)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _acquire(guard, path, lock)
+    _HELD.add(holder)
+    try:
+        yield
+    finally:
+        _HELD.discard(holder)
+        lock.unlink(missing_ok=True)  # before it is free: who waits for it sees that it is gone
+        guard.release()
+
+
+def _acquire(guard: FileLock, path: Path, lock: Path) -> None:
+    try:
+        guard.acquire()
+    except Timeout as error:
+        raise SettingsError(
+            f"{path} is being worked on by another process{_holder(lock)}; wait for it, or stop it."
+        ) from error
+    with suppress(OSError):  # a full disk: nobody can read who it is, but held it is
+        lock.write_text(f"process {os.getpid()}: {shlex.join(sys.orig_argv)}\n")
 
 
 def _holder(lock: Path) -> str:
@@ -73,12 +99,16 @@ def _holder(lock: Path) -> str:
 def replace_file(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside ``path`` (same suffix); rename it if the block succeeds.
 
+    The next writer of the same file removes what killed ones left.
+
     Raises:
         CheckpointError: when the disk refuses.
     """
-    partial = path.with_name(f".partial-{uuid.uuid4().hex}-{path.name}")
+    place = f"{socket.gethostname()}-{os.getpid()}"
+    partial = path.with_name(f".partial-{place}-{uuid.uuid4().hex}-{path.name}")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_partials(path)
         try:
             yield partial
             with partial.open("rb") as file:
@@ -88,11 +118,32 @@ def replace_file(path: Path) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
 
 
+def _remove_partials(path: Path) -> None:
+    """Remove what processes of this machine that are gone left of a file."""
+    name = re.compile(
+        rf"\.partial-{re.escape(socket.gethostname())}-(\d+)-\w{{32}}-{re.escape(path.name)}"
+    )
+    for file in path.parent.iterdir():
+        match = name.fullmatch(file.name)
+        if match is not None and not _lives(int(match[1])):
+            file.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
+
+
 def make_once(path: Path, make: Callable[[Path], None]) -> None:
     """Make a file unless it is there; processes that want it wait for the one that makes it.
 
     Args:
-        path: the file. An empty ``.<name>.lock`` stays beside it.
+        path: the file.
         make: writes the file to a temporary name.
 
     Raises:
@@ -100,47 +151,46 @@ def make_once(path: Path, make: Callable[[Path], None]) -> None:
     """
     if path.exists():
         return
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(f".{path.name}.lock"), poll_interval=0.05):
-            if not path.exists():
-                _remove_partials(path)
-                with replace_file(path) as partial:
-                    make(partial)
-
-
-def _remove_partials(path: Path) -> None:
-    """Remove what killed processes left of a file that nobody is writing."""
-    for partial in path.parent.glob(f".partial-*-{glob.escape(path.name)}"):
-        partial.unlink(missing_ok=True)
+    with hold(path, math.inf):
+        if not path.exists():
+            with replace_file(path) as partial:
+                make(partial)
 
 
 @contextmanager
 def create_path(path: Path) -> Iterator[Path]:
     """Yield a temporary name for a file or folder; rename it to ``path`` if the block succeeds.
 
-    The name lies in a hidden folder beside ``path`` that is removed when the block ends. The next
-    attempt clears what a killed process left of one.
+    The name lies in the hidden folder ``.<name>.partial`` beside ``path``, which is removed when
+    the block ends. The next attempt clears what a killed process left of one.
 
     Raises:
-        SettingsError: if something lies at ``path``, or another process is making it.
+        SettingsError: if something lies at ``path``, or another process holds it.
         CheckpointError: when the disk refuses.
     """
     path = path.absolute()
     workshop = path.with_name(f".{path.name}.partial")
-    with disk_errors(path):
+    with hold(path), disk_errors(path):
+        shutil.rmtree(workshop, ignore_errors=True)
         _refuse_existing(path)
-        workshop.mkdir(parents=True, exist_ok=True)
-        with lock_folder(workshop):
-            _refuse_existing(path)  # another process may have been faster
-            _clear(workshop)
-            try:
-                partial = workshop / path.name
-                yield partial
-                _sync_all(partial)
-                partial.rename(path)
-            finally:
-                shutil.rmtree(workshop, ignore_errors=True)
+        workshop.mkdir()
+        try:
+            partial = workshop / path.name
+            yield partial
+            _sync_all(partial)
+            partial.rename(path)
+        finally:
+            shutil.rmtree(workshop, ignore_errors=True)
+
+
+def clear_leftovers(store: Path) -> None:
+    """Remove what killed processes left of a store that this process holds.
+
+    That is the folder of ``create_path``, and files that zarr did not come to rename.
+    """
+    shutil.rmtree(store.absolute().with_name(f".{store.name}.partial"), ignore_errors=True)
+    for file in store.rglob("*.partial"):
+        file.unlink(missing_ok=True)
 
 
 def refuse_inside(out: Path, source: Path) -> None:
@@ -162,15 +212,6 @@ def _refuse_existing(path: Path) -> None:
             f"{path}: something lies here already, and nothing is written over it. Delete it, or "
             "give another name."
         )
-
-
-def _clear(workshop: Path) -> None:
-    """Remove everything but the lock."""
-    for path in workshop.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name != ".lock":
-            path.unlink()
 
 
 def _sync_all(path: Path) -> None:

@@ -54,13 +54,16 @@ def write_folder(folder: Path, record: Record, files: Mapping[str, Tensors]) -> 
         files: tensors by name, by the name of their file.
 
     Raises:
-        OSError, SafetensorError: when the disk refuses.
+        OSError: when the disk refuses.
     """
     config = folder / CONFIG
     config.touch()
     for name, tensors in files.items():
         contiguous = {key: tensor.contiguous() for key, tensor in tensors.items()}
-        save_file(contiguous, folder / name, metadata={"format": "pt"})
+        try:
+            save_file(contiguous, folder / name, metadata={"format": "pt"})
+        except SafetensorError as error:  # what it makes of a full disk
+            raise OSError(f"{folder / name}: {error}") from error
         shutil.copymode(config, folder / name)  # safetensors hides its files from other users
     write_config(folder, record)
 

@@ -1,5 +1,6 @@
 """Processes that die at a moment the test names: by what they do to files, never by the clock."""
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -60,10 +61,7 @@ def _countdown(moment: Moment, parent: bool) -> Callable[[str, tuple[Any, ...]],
 
     def watch(event: str, args: tuple[Any, ...]) -> None:
         nonlocal left
-        if event not in CHANGES or (event == "open" and not args[2] & WRITES):
-            return
-        paths = [os.path.abspath(p) for p in args[: CHANGES[event]] if isinstance(p, str | Path)]
-        if any(path == place or path.startswith(place + os.sep) for path in paths):
+        if _is_change(event, args, place):
             left -= 1
             if left == 0:
                 os.kill(os.getppid() if parent else os.getpid(), signal.SIGKILL)
@@ -72,11 +70,46 @@ def _countdown(moment: Moment, parent: bool) -> Callable[[str, tuple[Any, ...]],
     return watch
 
 
+def _is_change(event: str, args: tuple[Any, ...], place: str) -> bool:
+    if event not in CHANGES or (event == "open" and not args[2] & WRITES):
+        return False
+    paths = [os.path.abspath(p) for p in args[: CHANGES[event]] if isinstance(p, str | Path)]
+    return any(path == place or path.startswith(place + os.sep) for path in paths)
+
+
 def processes() -> ForkServerContext:
     """Starts processes from a server that has imported the trainings once for all of them."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["ambient_policy.workflows.training", "torch._dynamo"])
     return context
+
+
+def refuse_from(moment: Moment) -> None:
+    """Have the disk full from a moment on: whatever would be written under the path fails."""
+    left, place = moment.change, os.path.abspath(moment.path)
+
+    def watch(event: str, args: tuple[Any, ...]) -> None:
+        nonlocal left
+        if not _is_change(event, args, place) or event not in ("open", "os.mkdir", "os.rename"):
+            return
+        left -= 1
+        if left <= 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(args[0]))
+
+    sys.addaudithook(watch)
+
+
+def count_changes(path: Path) -> list[str]:
+    """The changes of files under a path from now on, as they come."""
+    events: list[str] = []
+    place = os.path.abspath(path)
+
+    def watch(event: str, args: tuple[Any, ...]) -> None:
+        if _is_change(event, args, place):
+            events.append(event)
+
+    sys.addaudithook(watch)
+    return events
 
 
 def kill(call: Callable[..., object], *args: Any, at: Moment | Worked | None = None) -> None:
@@ -87,27 +120,33 @@ def kill(call: Callable[..., object], *args: Any, at: Moment | Worked | None = N
         args: of the call.
         at: when the process dies; None if the call sees to it.
     """
+    status, words = live(_die_or_call, at, call, args)
+    assert status in (-signal.SIGKILL, -signal.SIGPROF), (
+        f"the process was to die at {at}, and ended before with status {status}: {words}"
+    )
+
+
+def _die_or_call(
+    at: Moment | Worked | None, call: Callable[..., object], args: tuple[Any, ...]
+) -> None:
+    if at is not None:
+        die_at(at)
+    call(*args)
+
+
+def live(call: Callable[..., object], *args: Any) -> tuple[int | None, str]:
+    """Call a function in a process; its status and words when that and its workers are gone."""
     reader, writer = processes().Pipe(duplex=False)
-    process = processes().Process(target=_live, args=(writer, call, args, at))
+    process = processes().Process(target=_live, args=(writer, call, args))
     process.start()
     writer.close()
     words = b"".join(iter(lambda: os.read(reader.fileno(), 2**16), b""))  # to the last who holds it
     process.join()
-    assert process.exitcode in (-signal.SIGKILL, -signal.SIGPROF), (
-        f"the process was to die at {at}, and ended before with status {process.exitcode}: "
-        f"{words.decode()}"
-    )
+    return process.exitcode, words.decode()
 
 
-def _live(
-    writer: Connection,
-    call: Callable[..., object],
-    args: tuple[Any, ...],
-    at: Moment | Worked | None,
-) -> None:
+def _live(writer: Connection, call: Callable[..., object], args: tuple[Any, ...]) -> None:
     for output in (1, 2):
         os.dup2(writer.fileno(), output)
     writer.close()
-    if at is not None:
-        die_at(at)
     call(*args)

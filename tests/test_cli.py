@@ -1,5 +1,6 @@
 """The command: its help, its errors, its exit status."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -79,9 +80,43 @@ def test_an_interruption_is_one_line_and_status_130(
 
     monkeypatch.setattr(cli, "perform", interrupt)
     assert cli.main(["train", "experiment=maze"]) == 130
-    assert capsys.readouterr().err == "interrupted. The same command goes on.\n"
+    assert (
+        capsys.readouterr().err == "interrupted. To go on: ambient-policy train experiment=maze\n"
+    )
     assert cli.main(["plot", "path=x"]) == 130
     assert capsys.readouterr().err == "interrupted.\n"
+
+
+def test_a_termination_is_an_interruption_of_status_143(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handler = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(cli, "perform", lambda *_: signal.raise_signal(signal.SIGTERM))
+    assert cli.main(["train", "label=a b"]) == 143
+    assert capsys.readouterr().err == "interrupted. To go on: ambient-policy train 'label=a b'\n"
+    assert signal.getsignal(signal.SIGTERM) is handler
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(28, "No space left on device"), "train: [Errno 28] No space left on device."),
+        (MemoryError(), "train: there is too little memory."),
+    ],
+)
+def test_what_the_system_refuses_is_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    reason: str,
+) -> None:
+    def refuse(verb: str, overrides: list[str]) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "perform", refuse)
+    assert cli.main(["train", "experiment=maze"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {reason}") and "start the same command again" in line
 
 
 def test_the_composed_config_is_printed_and_nothing_runs(

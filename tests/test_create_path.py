@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from ambient_policy.errors import SettingsError
-from ambient_policy.files import create_path, lock_folder
+from ambient_policy.files import create_path
+from tests.holders import held_elsewhere
 
 
 def test_a_folder_appears_at_the_end(tmp_path: Path) -> None:
@@ -42,7 +43,7 @@ def test_what_a_kill_left_is_cleared(tmp_path: Path) -> None:
 
 def test_two_do_not_make_the_same(tmp_path: Path) -> None:
     (tmp_path / ".out.partial").mkdir()
-    with lock_folder(tmp_path / ".out.partial"):
+    with held_elsewhere(tmp_path / "out"):
         with (
             pytest.raises(SettingsError, match="being worked on by another process"),
             create_path(tmp_path / "out"),

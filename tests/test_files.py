@@ -10,7 +10,8 @@ from threading import Event
 import pytest
 
 from ambient_policy.errors import CheckpointError, SettingsError
-from ambient_policy.files import lock_folder, make_once, replace_file
+from ambient_policy.files import hold, make_once, replace_file
+from tests.holders import held_elsewhere
 
 DYING = """
 import os, sys
@@ -27,9 +28,9 @@ make_once(Path(sys.argv[1]), make)
 HOLDER = """
 import os, sys
 from pathlib import Path
-from ambient_policy.files import lock_folder
+from ambient_policy.files import hold
 
-with lock_folder(Path(sys.argv[1])):
+with hold(Path(sys.argv[1])):
     print("locked", flush=True)
     sys.stdin.read()
 """
@@ -65,13 +66,15 @@ def test_what_several_want_is_made_once(tmp_path: Path, waits: Event) -> None:
 
 def test_a_maker_that_is_killed_leaves_nothing_that_hinders_the_next(tmp_path: Path) -> None:
     target = tmp_path / "[1].txt"
-    others = tmp_path / ".partial-0-1.txt"
-    others.write_text("being written by someone else")
+    with replace_file(target) as alive:
+        others = alive.with_name(alive.name.replace(f"-{os.getpid()}-", f"-{os.getppid()}-"))
+        alive.touch()
+    target.unlink()
+    others.write_text("being written by a process that lives")
     assert subprocess.run([sys.executable, "-c", DYING, str(target)]).returncode == -9
     assert len(names(tmp_path)) == 3 and not target.exists()
     make_once(target, Path.touch)
-    assert target.exists()
-    assert names(tmp_path) == [".[1].txt.lock", others.name, target.name]
+    assert names(tmp_path) == [others.name, target.name]
 
 
 def test_a_failing_maker_is_told_and_may_try_again(tmp_path: Path) -> None:
@@ -83,7 +86,7 @@ def test_a_failing_maker_is_told_and_may_try_again(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(CheckpointError, match="file.txt could not be written: disk full.*free"):
             make_once(target, full)
-    assert names(tmp_path) == [".file.txt.lock"]
+    assert names(tmp_path) == []
 
 
 def test_a_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
@@ -92,13 +95,16 @@ def test_a_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
         make_once(tmp_path / "a" / "b", Path.touch)
 
 
-def test_a_folder_is_locked_by_one_at_a_time(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["there", "not there"])
+def test_a_path_is_held_by_one_at_a_time(tmp_path: Path, name: str) -> None:
+    (tmp_path / "there").mkdir()
     words = rf"worked on by another process \(process {os.getpid()}: .*\); wait for it, or stop it"
     refused = pytest.raises(SettingsError, match=words)
-    with lock_folder(tmp_path), refused, lock_folder(tmp_path):
+    with held_elsewhere(tmp_path / name), refused, hold(tmp_path / name):
         raise AssertionError("two at once")
-    with lock_folder(tmp_path):
-        pass
+    with hold(tmp_path / name), hold(tmp_path / name):  # the same one again
+        assert f".{name}.lock" in names(tmp_path)
+    assert names(tmp_path) == ["there"]
 
 
 def test_a_kill_sets_a_locked_folder_free(tmp_path: Path) -> None:
@@ -108,8 +114,8 @@ def test_a_kill_sets_a_locked_folder_free(tmp_path: Path) -> None:
     ) as holder:
         assert holder.stdout is not None and holder.stdout.readline() == "locked\n"
         refused = pytest.raises(SettingsError, match=rf"\(process {holder.pid}: ")
-        with refused, lock_folder(tmp_path):
+        with refused, hold(tmp_path):
             raise AssertionError("two at once")
         holder.kill()
-    with lock_folder(tmp_path, patience=10):
+    with hold(tmp_path, patience=10):
         pass

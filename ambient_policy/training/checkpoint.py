@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from ambient_policy.errors import CheckpointError
@@ -82,7 +81,7 @@ def save(
             _discard(target)
         temporary.rename(target)
         _sync(root)
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise CheckpointError(
             f"checkpoint {target} could not be written: {error}. Earlier checkpoints in {root} are "

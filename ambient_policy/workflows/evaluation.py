@@ -28,7 +28,7 @@ from ambient_policy.evaluation.rollout import rollout
 from ambient_policy.evaluation.tables import print_comparison
 from ambient_policy.evaluation.trajectory import Trajectory
 from ambient_policy.evaluation.worlds import check_named
-from ambient_policy.files import write_text
+from ambient_policy.files import disk_errors, hold, write_text
 from ambient_policy.policy import Policy
 from ambient_policy.progress import progress
 from ambient_policy.saved import SavedPolicy, open_policy
@@ -226,21 +226,29 @@ def _is_stored(folder: Path, summary: dict[str, Any]) -> bool:
 def episodes_of(settings: EvaluateSettings, console: Console) -> list[EpisodeRecord]:
     """The episodes on these starts; read back if they lie there already."""
     saved, folder = load(settings), settings.folder
-    spec, summary = saved.policy.spec, summarize(settings, saved)
-    check_folder(folder)
-    if _is_stored(folder, summary):
-        return read_episodes(folder / EPISODES)
-    saved = place(settings, saved)
+    with hold(folder):
+        check_folder(folder)
+        if _is_stored(folder, summarize(settings, saved)):
+            return read_episodes(folder / EPISODES)
+        return _evaluate(settings, saved, console)
+
+
+def _evaluate(
+    settings: EvaluateSettings, saved: SavedPolicy, console: Console
+) -> list[EpisodeRecord]:
+    """Roll out and write; the summary last, for it says that all is there."""
+    saved, folder, spec = place(settings, saved), settings.folder, saved.policy.spec
     torch.set_num_threads(settings.threads)
     trajectories = roll_out(settings, saved, console)
     path = [spec.own_observations.index(name) for name in saved.settings.task.path]
     dt, act = 1 / spec.control_rate, spec.horizons.act
     episodes = [measure(t, dt=dt, path_dims=path, act=act) for t in trajectories]
-    folder.mkdir(parents=True, exist_ok=True)
-    clear(folder, console)
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        clear(folder, console)
     write_motions(folder / MOTIONS, trajectories, path)
     write_episodes(folder / EPISODES, episodes)
-    write_text(folder / SUMMARY, json.dumps(summary))
+    write_text(folder / SUMMARY, json.dumps(summarize(settings, saved)))
     return episodes
 
 

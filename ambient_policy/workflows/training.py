@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 
 from ambient_policy.errors import SettingsError
-from ambient_policy.files import lock_folder, write_text
+from ambient_policy.files import hold, write_text
 from ambient_policy.settings import RunSettings, Tables, TrackingSettings, from_json, to_json
 from ambient_policy.terminal import Screen
 from ambient_policy.tracking import Tracker
@@ -56,8 +56,8 @@ def _rows(settings: RunSettings, world: World, console: Console) -> Iterator[Row
     held_out, checkpoints = parts.held_out_batch(), folder / "checkpoints"
     with ExitStack() as stack:
         if world.leads:
+            stack.enter_context(hold(folder))
             claim(folder, settings)
-            stack.enter_context(lock_folder(folder))
         show_sources(parts, console)
         state = loop.begin(policy, settings, checkpoints)
         start, steps = state.step, settings.training.steps

@@ -19,6 +19,7 @@ from ambient_datasets.layout import (
 )
 from ambient_datasets.records import Annotation, StrPath
 from ambient_policy.errors import DataError
+from ambient_policy.files import clear_leftovers, disk_errors, hold
 
 
 def annotate_store(path: StrPath, annotation: Annotation) -> None:
@@ -40,11 +41,17 @@ def annotate_store(path: StrPath, annotation: Annotation) -> None:
             f"{path}: the annotation speaks of {len(annotation.sigma_min)} episodes, the store "
             f"holds {len(ends)}. Annotate every episode once, in order."
         )
+    with hold(path), disk_errors(path):
+        clear_leftovers(path)
+        _replace_annotation(path, annotation)
+
+
+def _replace_annotation(path: Path, annotation: Annotation) -> None:
     group = zarr.open_group(str(path), mode="r+")
-    _settle_annotation(group, path, len(ends))
+    _settle_annotation(group, path, len(annotation.sigma_min))
     _write_sigmas(group, STAGED, annotation.sigma_min, annotation.sigma_max)
     _declare(group, annotation.fingerprint, STAGED)
-    _settle_annotation(group, path, len(ends))
+    _settle_annotation(group, path, len(annotation.sigma_min))
 
 
 def _write_sigmas(group: zarr.Group, folder: str, *sigmas: NDArray[np.float64]) -> None:

@@ -31,6 +31,7 @@ from ambient_envs import ALL_TASKS
 from ambient_envs.experts import Attempt, World, attempt_episode, find_expert
 from ambient_envs.layouts import layout_walls
 from ambient_policy.errors import DataError, SettingsError, unknown
+from ambient_policy.files import clear_leftovers, hold
 from ambient_policy.jobs import Jobs, JobSettings, Where, open_jobs
 from ambient_policy.progress import progress
 from ambient_policy.seeding import integer
@@ -122,20 +123,24 @@ def collect(settings: CollectSettings, console: Console | None = None) -> Collec
         console: where progress and summary appear; None is the standard error.
 
     Raises:
-        SettingsError: for pictures that cannot be drawn here.
+        SettingsError: for pictures that cannot be drawn here, or while another process collects
+            into the same store.
         DataError: if another collection lies at the path; if the expert always fails.
     """
     console = Screen(stderr=True) if console is None else console
     path, title = Path(settings.path), f"collect {settings.expert} {settings.layout}"
-    held = _resume(path, _attributes(settings), settings)
-    if held.episodes < settings.episodes:
-        with (
-            progress(title, settings.episodes, held.episodes, console) as bar,
-            open_jobs(settings.jobs) as jobs,
-        ):
-            for collection in _fill(path, held, settings, jobs):
-                bar.update(collection.episodes)
-                held = collection
+    attributes = _attributes(settings)
+    with hold(path):
+        held = _resume(path, attributes, settings)
+        clear_leftovers(path)
+        if held.episodes < settings.episodes:
+            with (
+                progress(title, settings.episodes, held.episodes, console) as bar,
+                open_jobs(settings.jobs) as jobs,
+            ):
+                for collection in _fill(path, held, settings, jobs):
+                    bar.update(collection.episodes)
+                    held = collection
     console.print(f"{path}: {held}")
     return held
 

@@ -2,9 +2,6 @@
 
 import json
 import math
-import os
-import shutil
-import uuid
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -38,6 +35,7 @@ from ambient_datasets.layout import (
 from ambient_datasets.records import JSON, Attributes, Episode, StrPath, check_json
 from ambient_policy.batch import STATE
 from ambient_policy.errors import DataError
+from ambient_policy.files import create_path, disk_errors, hold
 
 
 def create_store(
@@ -61,14 +59,8 @@ def create_store(
         raise DataError(
             f"{path}: something lies here already. Append to it, delete it or give another path."
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    try:
+    with create_path(path) as partial:
         _write_empty(zarr.create_group(str(partial)), attributes, cameras)
-        os.rename(partial, path)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
 
 
 def _check_cameras(cameras: Mapping[str, tuple[int, int, int]]) -> None:
@@ -168,8 +160,11 @@ class Appender:
             **{CAMERA + name: frames for name, frames in episode.images.items()},
         }
         self._check(tables)
-        index = self._index(episode.instruction)
-        stop = self._rows + len(episode)
+        with disk_errors(self._path):
+            self._write(tables, episode.instruction, self._rows + len(episode))
+
+    def _write(self, tables: Mapping[str, NDArray[Any]], text: str | None, stop: int) -> None:
+        index = self._index(text)
         self._ends.resize((self._episodes + 1,))  # 1. reads -1: in flight
         for key, array in self._arrays.items():  # 2. its rows
             array.resize((stop, *array.shape[1:]))
@@ -224,7 +219,8 @@ class Appender:
 
 def append_episode(path: StrPath, episode: Episode) -> None:
     """Add one episode to a store, whole or not at all (see ``Appender`` for many)."""
-    Appender(path).append(episode)
+    with hold(Path(path)):
+        Appender(path).append(episode)
 
 
 def update_extra(path: StrPath, **values: JSON) -> None:
@@ -233,5 +229,6 @@ def update_extra(path: StrPath, **values: JSON) -> None:
     check_json(values)
     with open_group(path) as group:
         attributes, _ = read_attributes(group, path)
-    group = zarr.open_group(str(path), mode="r+")
-    group.update_attributes({"extra": {**attributes.extra, **values}})
+    with disk_errors(path):
+        group = zarr.open_group(str(path), mode="r+")
+        group.update_attributes({"extra": {**attributes.extra, **values}})

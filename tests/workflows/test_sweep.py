@@ -10,7 +10,6 @@ import yaml
 
 from ambient_policy.cli import perform
 from ambient_policy.errors import AmbientPolicyError, SettingsError
-from ambient_policy.files import lock_folder
 from ambient_policy.settings import RunSettings
 from ambient_policy.workflows import execution, sweep
 from ambient_policy.workflows.arms import grid_of
@@ -21,6 +20,7 @@ from ambient_policy.workflows.grid import Grid
 from ambient_policy.workflows.settings import compose
 from ambient_policy.workflows.sweep import compare_commands, plan
 from tests.fake_slurm import install
+from tests.holders import held_elsewhere
 from tests.kills import Moment, die_at, kill
 
 LABEL = "label=ambient_${tuned.sigma_min}"
@@ -140,7 +140,7 @@ def test_one_that_fails_stops_no_other_and_is_named(
     busy.mkdir(parents=True)
     swept = ["arm=cotrain,ambient,finetune", f"root={tmp_path}", "jobs.workers=1"]
     with (
-        lock_folder(busy),
+        held_elsewhere(busy),
         pytest.raises(AmbientPolicyError, match="2 of 3 runs are not finished") as caught,
     ):
         perform("sweep", [*shared_maze, *swept])

@@ -26,7 +26,7 @@ from ambient_datasets.layout import find_cameras, read_attributes, read_ends, re
 from ambient_datasets.records import JSON, Attributes, Episode
 from ambient_datasets.store import Appender, create_store, update_extra
 from ambient_policy.errors import DataError, SettingsError
-from ambient_policy.files import disk_errors, lock_folder, refuse_inside
+from ambient_policy.files import clear_leftovers, disk_errors, hold, refuse_inside
 from ambient_policy.progress import Bar, progress
 
 # entry of the store's attribute extra: the episodes that were not asked for
@@ -53,10 +53,11 @@ def convert(settings: ConvertSettings, console: Console | None = None) -> Conver
     source = follow(path, reader, recipe)
     episodes = _choose(len(source), settings.max_episodes, settings.leave_out)
     extra = _extra(settings, len(source))
-    if not out.exists():
-        _begin(out, source, episodes[0], extra)
-    with lock_folder(out):
+    with hold(out):
+        if not out.exists():
+            _begin(out, source, episodes[0], extra)
         missing = _missing(out, source, episodes, extra)
+        clear_leftovers(out)
         stored = len(episodes) - len(missing)
         with progress(f"convert {recipe.format}", len(episodes), stored, console) as bar:
             _fill(settings, source, missing, bar)

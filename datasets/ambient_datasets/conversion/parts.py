@@ -18,7 +18,7 @@ from ambient_datasets.layout import (
     read_ends,
 )
 from ambient_datasets.store import JSON, create_store, update_extra
-from ambient_policy.files import lock_folder
+from ambient_policy.files import hold
 
 PATIENCE = 60.0  # with the worker of a conversion that was killed, until it has ended too [s]
 # entry of the attribute extra of store and parts: what they are converted from
@@ -77,7 +77,7 @@ def lay(out: Path, part: Part, cameras: Mapping[str, tuple[int, int, int]]) -> P
         the part with the filler that it was begun with.
     """
     part.folder.mkdir(exist_ok=True)
-    with lock_folder(part.folder, PATIENCE):
+    with hold(part.folder, PATIENCE):
         begun = _begun(out, part)
     if begun is None:
         discard(part.folder)
@@ -121,8 +121,6 @@ def drop_others(folder: Path, parts: Sequence[Part]) -> None:
     wanted = {part.folder for part in parts}
     for other in list(folder.iterdir()):
         if other.is_dir() and other not in wanted:
-            with lock_folder(
-                other, PATIENCE
-            ):  # the worker of a killed conversion may still fill it
+            with hold(other, PATIENCE):  # the worker of a killed conversion may still fill it
                 pass
             discard(other)

@@ -24,7 +24,7 @@ from ambient_datasets.guards.archive import open_group
 from ambient_datasets.layout import CHUNK_FRAMES, read_ends
 from ambient_datasets.store import Appender, Episode
 from ambient_policy.errors import DataError
-from ambient_policy.files import lock_folder, write_text
+from ambient_policy.files import hold, write_text
 from ambient_policy.jobs import Jobs, JobSettings, open_jobs
 
 SHARDS = 64  # at most, however many episodes there are
@@ -151,7 +151,7 @@ def measure(origin: Origin, episodes: Sequence[int]) -> list[int]:
 def fill(origin: Origin, part: Part) -> None:
     """In a worker: convert what a part's store does not have yet."""
     source = _open(origin)
-    with lock_folder(part.folder, PATIENCE):
+    with hold(part.folder, PATIENCE):
         appender = Appender(part.folder)
         if part.filler and not appender.episodes:
             appender.append(_empty(source, part.filler))

@@ -13,9 +13,9 @@ from ambient_datasets.conversion.report import Conversion
 from ambient_datasets.conversion.settings import ConvertSettings
 from ambient_datasets.store import Annotation, annotate_store, create_store, open_store
 from ambient_policy.errors import AmbientPolicyError, DataError, SettingsError
-from ambient_policy.files import lock_folder
 from tests.datasets.stores import write_v2
 from tests.datasets.test_store import crash_everywhere
+from tests.holders import held_elsewhere
 from tests.kills import Moment, kill
 
 LENGTHS = [3, 1, 4, 2, 5]
@@ -186,7 +186,7 @@ def test_a_source_that_changed_is_refused(source: Path) -> None:
 def test_two_processes_do_not_fill_one_store(source: Path) -> None:
     run(source, max_episodes=1)
     with (
-        lock_folder(source.parent / "out.zarr"),
+        held_elsewhere(source.parent / "out.zarr"),
         pytest.raises(SettingsError, match="is being worked on by another process"),
     ):
         run(source)

@@ -30,10 +30,10 @@ from ambient_datasets.store import (
     update_extra,
 )
 from ambient_policy.errors import AmbientPolicyError, DataError, SettingsError
-from ambient_policy.files import lock_folder
 from ambient_policy.jobs import JobSettings
 from tests.datasets.test_store import crash_at_any_step, crash_everywhere
 from tests.datasets.tfrecords import episode, write_rlds
+from tests.holders import held_elsewhere
 from tests.kills import Moment, die_at, kill
 from tests.samples import few
 
@@ -433,7 +433,7 @@ def test_what_makes_no_sense_starts_no_worker(
 def test_two_conversions_do_not_fill_one_store(source: Path) -> None:
     run(source, "parts", max_episodes=1)
     with (
-        lock_folder(source.parent / "parts.zarr"),
+        held_elsewhere(source.parent / "parts.zarr"),
         pytest.raises(SettingsError, match="is being worked on by another process"),
     ):
         run(source, "parts", workers=2)
