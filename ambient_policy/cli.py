@@ -29,7 +29,7 @@ class Terminated(KeyboardInterrupt):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status: 0; 1 for what is refused, in one red line; 130 or 143 where it is stopped."""
+    """The exit status: 0; 1 for what is refused, in one red line; 130 or 143 if it is stopped."""
     typed = sys.argv[1:] if arguments is None else list(arguments)
     try:
         with _terminations():
@@ -69,10 +69,11 @@ def _terminations() -> Iterator[None]:
 def _system_words(error: OSError | MemoryError, typed: Sequence[str]) -> str:
     """What to do about a full disk, a file that may not be read, too little memory."""
     reason = "there is too little memory" if isinstance(error, MemoryError) else f"{error}"
-    words = (
-        f"{typed[0] if typed else 'ambient-policy'}: {reason}. Files that are finished are whole"
+    verb = typed[0] if typed else "ambient-policy"
+    return (
+        f"{verb}: {reason}. Files that are finished are whole; mend that and start the same "
+        "command again."
     )
-    return f"{words}; mend that and start the same command again."
 
 
 def script(file: str) -> None:

@@ -129,4 +129,4 @@ def test_a_disk_full_from_any_change_on_is_one_line(verb: str, tmp_path: Path) -
 
 @pytest.mark.parametrize("disturb", [killed, full])
 def test_a_conversion_that_is_disturbed(tmp_path: Path, disturb: Callable[..., None]) -> None:
-    check("convert", tmp_path, disturb, 3)
+    check("convert", tmp_path, disturb, 2)
