@@ -184,7 +184,8 @@ def read_annotation(
     group: zarr.Group, path: Path, record: dict[str, Any] | None, episodes: int
 ) -> Annotation | None:
     """The annotation of so many episodes, or None; the attribute decides, not the arrays."""
-    arrays = [name for name in SIGMAS if f"meta/{name}" in group]
+    keys = list_keys(group, path, "meta")
+    arrays = [name for name in SIGMAS if f"meta/{name}" in keys]
     if record is None and not arrays:
         return None
     complete = isinstance(record, dict) and {"fingerprint", "folder"} <= record.keys()

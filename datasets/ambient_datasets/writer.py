@@ -12,7 +12,7 @@ import zarr
 from numpy.typing import NDArray
 
 from ambient_datasets.faults import fault
-from ambient_datasets.guards.archive import find_array, open_group
+from ambient_datasets.guards.archive import find_array, list_keys, open_group
 from ambient_datasets.layout import (
     ACTIONS,
     CAMERA,
@@ -128,7 +128,9 @@ class Appender:
         if unfinished:
             forget_ends(self._ends, self._path, len(ends))
         self._instruction = (
-            find_array(group, self._path, INSTRUCTION) if INSTRUCTION in group else None
+            find_array(group, self._path, INSTRUCTION)
+            if INSTRUCTION in list_keys(group, self._path, "meta")
+            else None
         )
         self._texts = {text: index for index, text in enumerate(texts)}
         self._episodes, self._rows = len(ends), int(ends[-1]) if len(ends) else 0

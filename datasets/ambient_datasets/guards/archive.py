@@ -14,10 +14,12 @@ from zarr.storage import ZipStore
 from ambient_datasets.faults import fault
 from ambient_datasets.guards.codecs import strange_codecs
 from ambient_policy.errors import DataError
+from ambient_policy.plain_files import check_file
 
 MAX_BYTES = 2**30  # of one file of an archive, unpacked; more is an attack on the memory
 MAX_CHUNK = 2**28  # of one chunk of an array, unpacked
 MAX_METADATA = 2**24  # of one metadata file
+MAX_FOLDERS = 10_000  # in one folder: groups and arrays, of old layouts also chunks
 METADATA = (".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json")
 
 AnyArray = zarr.Array[Any]
@@ -39,7 +41,7 @@ def open_group(path: Path) -> Iterator[zarr.Group]:
         if path.is_file():
             _check_members(path)
         else:
-            _check_metadata(path, "")
+            _check_folders(path)
         source = ZipStore(path, mode="r") if path.is_file() else None
         group = zarr.open_group(source if source is not None else str(path), mode="r")
     except DataError:
@@ -69,16 +71,32 @@ def _check_members(path: Path) -> None:
                 )
 
 
-def _check_metadata(path: Path, key: str) -> None:
+def _check_folders(path: Path) -> None:
+    """Look at the metadata of a zarr folder, of the groups in it and of their arrays."""
+    level = [path]
+    for _ in range(3):
+        for folder in level:
+            _check_metadata(folder, path)
+        level = [inner for folder in level for inner in _folders(folder)]
+
+
+def _folders(folder: Path) -> list[Path]:
+    """The folders in a folder but those of chunks."""
+    inner = [Path(entry.path) for entry in os.scandir(folder) if entry.is_dir()]
+    if len(inner) > MAX_FOLDERS:
+        raise DataError(f"{folder}: {len(inner)} folders, and at most {MAX_FOLDERS} are read.")
+    return [place for place in inner if any((place / name).exists() for name in METADATA)]
+
+
+def _check_metadata(folder: Path, store: Path) -> None:
     """Refuse what zarr would read for ever or into all memory: pipes, devices, giant files."""
     for name in METADATA:
-        file = path / key / name
-        if not os.path.lexists(file):
-            continue
-        if not file.is_file() or file.stat().st_size > MAX_METADATA:
-            raise DataError(
-                f"{file}: no plain file of at most {MAX_METADATA} bytes. Restore it from a copy."
-            )
+        file = folder / name
+        if os.path.lexists(file):
+            try:
+                check_file(file, store, MAX_METADATA)
+            except ValueError as error:
+                raise DataError(f"{file}: {error}. Restore it from a copy.") from error
 
 
 def _list_arrays(group: zarr.Group) -> str:
@@ -100,7 +118,7 @@ def find_array(group: zarr.Group, path: Path, key: str) -> AnyArray:
     """
     try:
         if path.is_dir():
-            _check_metadata(path, key)
+            _check_metadata(path / key, path)
         node = group.get(key)
     except DataError:
         raise

@@ -4,6 +4,7 @@ A lost chunk reads as the array's fill value, Blosc decodes a truncated chunk to
 compression may unfold to more than the array declares (``sizes.py``).
 """
 
+import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -15,8 +16,9 @@ import numpy as np
 
 from ambient_datasets.arrays import StoredArray, count_rows
 from ambient_datasets.faults import corrupt_chunk
+from ambient_datasets.guards.archive import MAX_CHUNK
 from ambient_datasets.guards.sizes import wrong_size
-from ambient_policy.plain_files import is_file, lies_in
+from ambient_policy.plain_files import check_file
 
 # the file from its beginning and its size [bytes]
 Chunk = tuple[BinaryIO, int]
@@ -79,9 +81,12 @@ def _open_chunks(path: Path) -> Iterator[Open]:
 
 
 def _open_file(path: Path, store: Path) -> Chunk | None:
-    """None also for what is no plain file, or a link out of the store."""
-    if not is_file(path) or (path.is_symlink() and not lies_in(path, store)):
+    if not os.path.lexists(path):
         return None
+    try:
+        check_file(path, store, 2 * MAX_CHUNK)
+    except ValueError as error:
+        raise OSError(f"{error}") from error
     return path.open("rb"), path.stat().st_size
 
 
