@@ -37,17 +37,19 @@ class Affine:
             )
 
     @classmethod
-    def from_range(cls, low: Sequence[float], high: Sequence[float]) -> "Affine":
-        """Map [low, high] to [-1, 1]; a dimension that never moves keeps its unit (scale 1)."""
+    def from_range(
+        cls, low: Sequence[float], high: Sequence[float], smallest: float = 0.0
+    ) -> "Affine":
+        """Map [low, high] to [-1, 1]; a dimension narrower than ``smallest`` keeps its unit."""
         low_, high_ = np.asarray(low, np.float64), np.asarray(high, np.float64)
         half = (high_ - low_) / 2
-        scale = np.where(half > 0, half, 1.0)
+        scale = np.where((half > 0) & (high_ - low_ >= smallest), half, 1.0)
         return cls(tuple(((low_ + high_) / 2).tolist()), tuple(scale.tolist()))
 
     @classmethod
-    def from_moments(cls, mean: Vector, deviation: Vector) -> "Affine":
-        """Map to mean 0 and deviation 1; a dimension that never moves keeps its unit (scale 1)."""
-        scale = np.where(deviation > 0, deviation, 1.0)
+    def from_moments(cls, mean: Vector, deviation: Vector, smallest: float = 0.0) -> "Affine":
+        """Map to mean 0 and deviation 1; a deviation below ``smallest`` leaves the unit (1)."""
+        scale = np.where((deviation > 0) & (deviation >= smallest), deviation, 1.0)
         return cls(tuple(mean.tolist()), tuple(scale.tolist()))
 
     def take(self, columns: Sequence[int]) -> "Affine":

@@ -89,9 +89,18 @@ class NormalizerSettings:
     # used by kind = quantiles only: the shares of the values below -1 and below 1
     low_quantile: float = 0.01
     high_quantile: float = 0.99
+    # not used by kind = bounds: a column whose range (of its quantiles; of moments its deviation)
+    # is below this, in its own unit, hardly moves: it keeps its unit, and its noise is not scaled
+    # to [-1, 1] (diffusion_policy's range_eps); 0 = scale whatever moves
+    smallest_range: float = 1e-4
 
     def __post_init__(self) -> None:
         words_to_enums(self)
+        require(
+            0 <= self.smallest_range < float("inf"),
+            f"normalizer.smallest_range = {self.smallest_range} must be a number of at least 0, "
+            "in the unit of the columns.",
+        )
         low, high = self.low_quantile, self.high_quantile
         require(
             0 <= low < high <= 1,

@@ -1,8 +1,9 @@
 """Write into stores what each episode may teach, bound to the normaliser of their data config.
 
 The data config is that of the training; where the training's experiment or command line changes
-``normalizer``, ``dimensions``, ``horizons`` or ``actions``, say the same here: the normaliser
-depends on them, and training refuses an annotation made under another.
+``normalizer``, ``dimensions``, ``horizons``, ``actions`` or which episodes teach (``max_episodes``,
+``max_train_episodes``, ``val_ratio``), say the same here: the normaliser depends on them, and
+training refuses an annotation made under another.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambient_datasets.normalizers import build_normalizers
+from ambient_datasets.source import Source
 from ambient_datasets.store import Annotation, Store, annotate_store
 from ambient_policy.diffusion.noise import resolve_sigma
 from ambient_policy.errors import SettingsError, unknown
 from ambient_policy.jobs import JobSettings, open_jobs
-from ambient_policy.settings import DataSettings
+from ambient_policy.settings import DataSettings, NormalizerKind, SourceSettings
 from ambient_policy.terminal import Screen
 from ambient_policy.workflows.preparation import open_stores
 
@@ -52,7 +54,7 @@ def annotate(settings: AnnotateSettings) -> None:
     stores = open_stores(settings)
     names = choose_sources(settings.source, list(stores))
     check_apart({name: stores[name] for name in names}, settings)
-    normalizers = build_normalizers(settings, stores)
+    normalizers = build_normalizers(settings, counted_sources(settings, stores)).of_source
     tasks = []
     for name in names:
         low, high = thresholds_of(settings, name, len(stores[name])).T
@@ -65,6 +67,13 @@ def annotate(settings: AnnotateSettings) -> None:
                 f"normaliser {normalizers[names[k]].fingerprint}; trainings use it where the "
                 f"source is suboptimal and says no threshold of its own",
             )
+
+
+def counted_sources(settings: DataSettings, stores: Mapping[str, Store]) -> list[Source]:
+    """What the normalisers are made of; bounds look at no numbers, whichever episodes teach."""
+    if settings.normalizer.kind is NormalizerKind.bounds:
+        return [Source(name, SourceSettings(str(s.path)), s) for name, s in stores.items()]
+    return [Source(name, settings.sources[name], store) for name, store in stores.items()]
 
 
 def choose_sources(source: Any, names: Sequence[str]) -> list[str]:

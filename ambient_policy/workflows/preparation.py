@@ -42,6 +42,7 @@ class Parts:
         spec: of the policy.
         labels: (E,) int64 of every episode, by the part of an observation that they become.
         instructions: (L + 1, V) rows of those that the policy follows; None where it follows none.
+        remarks: what is allowed, and perhaps not what was meant.
     """
 
     settings: RunSettings
@@ -50,6 +51,7 @@ class Parts:
     spec: PolicySpec
     labels: dict[str, NDArray[np.int64]]
     instructions: Table | None
+    remarks: tuple[str, ...] = ()
 
     @cached_property
     def windows(self) -> Windows:
@@ -94,11 +96,11 @@ def prepare(settings: RunSettings) -> Parts:
         AmbientPolicyError: whatever is wrong with settings or data.
     """
     stores = open_stores(settings)
-    normalizers = build_normalizers(settings, stores)
     sources = [Source(name, settings.sources[name], store) for name, store in stores.items()]
-    fingerprints = [normalizers[name].fingerprint for name in stores]
+    normalizers = build_normalizers(settings, sources)
+    fingerprints = [normalizers.of_source[name].fingerprint for name in stores]
     mixture = Mixture.join(sources, settings, fingerprints)
-    bodies = embody(stores, normalizers, mixture.attributes)
+    bodies = embody(stores, normalizers.of_source, mixture.attributes)
     sampler = build_sampler(settings, mixture)
     acting = acting_source(settings.task, sources)
     check_acting(settings, mixture, bodies, acting, sampler)
@@ -106,9 +108,8 @@ def prepare(settings: RunSettings) -> Parts:
     vocabulary, rows = (None, None) if known is None else known
     spec = _spec(settings, mixture, bodies, sources[acting], vocabulary)
     check_world(settings.task, spec, sources[acting].store.attributes)
-    return Parts(
-        settings, mixture, sampler, spec, _labels(mixture, bodies, sources, vocabulary), rows
-    )
+    labels = _labels(mixture, bodies, sources, vocabulary)
+    return Parts(settings, mixture, sampler, spec, labels, rows, normalizers.remarks)
 
 
 def open_stores(settings: DataSettings) -> dict[str, Store]:

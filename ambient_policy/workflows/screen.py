@@ -53,6 +53,7 @@ def arm_in_words(settings: RunSettings) -> str:
 def remarks(parts: Parts) -> Iterator[str]:
     """What is allowed, and perhaps not what was meant."""
     mixture, sampler = parts.mixture, parts.sampler
+    yield from parts.remarks
     if mixture.held_out.any() and parts.settings.training.validation.every is None:
         yield (
             f"{mixture.held_out.sum()} episodes are held out and nothing looks at them: "

@@ -64,6 +64,14 @@ class Source:
         """(E,) the episodes that teach: those not held out, or the first of them."""
         return choose_taught(self.name, self.held_out, self.settings.max_train_episodes)
 
+    @property
+    def taught_rows(self) -> Mask:
+        """(N,) the rows of the store that are windows of episodes that teach."""
+        lengths = self.store.episode_lengths
+        taught = np.pad(self.taught, (0, len(lengths) - self.episodes))
+        rows: Mask = np.repeat(taught, lengths)
+        return rows
+
 
 def hold_out(name: str, episodes: int, share: float) -> Mask:
     """Which episodes of a source are held out: (E,), ``share`` of them, rounded up.

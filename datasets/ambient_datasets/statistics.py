@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambient_datasets.sketch import Sketch
-from ambient_datasets.tables import DiskTable, Table
+from ambient_datasets.tables import BLOCK, DiskTable, Table
 from ambient_policy.errors import DataError
 from ambient_policy.files import make_once
 
@@ -152,8 +152,18 @@ class Statistics:
             raise DataError("statistics of no numbers at all. Give at least one row.")
 
 
-def table_statistics(table: Table, *, sketch: bool = True) -> Statistics:
-    """Count a table; the statistics of one on disk are kept beside its cache."""
+def table_statistics(
+    table: Table, rows: NDArray[np.bool_] | None = None, *, sketch: bool = True
+) -> Statistics:
+    """Count a table; the statistics of a whole one on disk are kept beside its cache.
+
+    Args:
+        table: (N,D).
+        rows: (N,) those that count; None is all.
+        sketch: whether with one.
+    """
+    if rows is not None and not rows.all():
+        return _count_some(table, rows, sketch)
     if not isinstance(table, DiskTable) or table.rows < table.cache.shape[0]:
         return _count(table, sketch)
     suffix = ".counts.npz" if sketch else ".sums.npz"
@@ -166,6 +176,14 @@ def _count(table: Table, sketch: bool) -> Statistics:
     if table.shape[0] == 0:
         return Statistics.empty(table.shape[1], sketch=sketch)
     return Statistics.of_blocks(table.blocks(), sketch=sketch)
+
+
+def _count_some(table: Table, rows: NDArray[np.bool_], sketch: bool) -> Statistics:
+    chosen = np.flatnonzero(rows)
+    if not len(chosen):
+        return Statistics.empty(table.shape[1], sketch=sketch)
+    parts = (chosen[first : first + BLOCK] for first in range(0, len(chosen), BLOCK))
+    return Statistics.of_blocks(map(table.read, parts), sketch=sketch)
 
 
 def _write(file: Path, counted: Statistics) -> None:

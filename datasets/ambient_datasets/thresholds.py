@@ -157,8 +157,9 @@ def _check_fingerprint(source: Source, fingerprint: str) -> None:
         raise DataError(
             f"{source.store.path}: source '{source.name}': annotated under the normaliser "
             f"{annotation.fingerprint}, but training uses {fingerprint}; its noise levels mean "
-            "something else there. Train with the normaliser of the annotation, or annotate again "
-            "with this one (ambient-policy annotate)."
+            "something else there. Train with the normaliser of the annotation (normalizer.kind, "
+            ".statistics, .smallest_range; actions; which episodes teach), or annotate again with "
+            "this one (ambient-policy annotate)."
         )
 
 

@@ -11,6 +11,7 @@ import pytest
 from ambient_datasets.mixture import Mixture
 from ambient_datasets.normalizers import build_normalizers
 from ambient_datasets.sketch import Sketch
+from ambient_datasets.source import Source
 from ambient_datasets.store import Attributes, Episode, Store
 from ambient_datasets.union import embody, places, unite
 from ambient_datasets.windows import Windows
@@ -144,7 +145,11 @@ def normalizers(
     actions: ActionSettings | None = None,
 ) -> dict[str, Normalizer]:
     settings = NormalizerSettings(kind, statistics, low_quantile=0.2, high_quantile=0.8)
-    return build_normalizers(of_union(settings, actions), stores)
+    return build_normalizers(of_union(settings, actions), sources_of(stores)).of_source
+
+
+def sources_of(stores: Mapping[str, Store]) -> list[Source]:
+    return [make_source(name, store) for name, store in stores.items()]
 
 
 def of_union(normalizer: NormalizerSettings, actions: ActionSettings | None = None) -> DataSettings:
@@ -242,12 +247,12 @@ def test_relative_actions_are_fitted_from_where_each_body_is(stores: dict[str, S
 def test_bounds_are_given_for_the_union_and_each_takes_its_own(stores: dict[str, Store]) -> None:
     seen, acted = BoundsSettings([0] * 4, [1, 2, 3, 4]), BoundsSettings([-1] * 4, [1, 3, 5, 7])
     settings = NormalizerSettings(NormalizerKind.bounds, None, seen, acted)
-    fitted = build_normalizers(of_union(settings), stores)
+    fitted = build_normalizers(of_union(settings), sources_of(stores)).of_source
     assert fitted["car"].actions.scale == (4.0, 1.0)  # spin, to_x
     assert fitted["arm"].observations.scale == (0.5, 1.0, 1.5)
     settings.actions.low.pop()
     with pytest.raises(SettingsError, match=r"has 4 dimensions \(to_x, to_y, grip, spin\)"):
-        build_normalizers(of_union(settings), stores)
+        build_normalizers(of_union(settings), sources_of(stores))
 
 
 def test_quantiles_that_make_no_unit_are_refused(tmp_path: Path) -> None:
@@ -257,13 +262,15 @@ def test_quantiles_that_make_no_unit_are_refused(tmp_path: Path) -> None:
     attributes = Attributes("toy", "test", 10.0, names, units, names, units)
     store = write_store(tmp_path / "a.zarr", attributes, [Episode(values, values)])
     settings = NormalizerSettings(NormalizerKind.quantiles, low_quantile=0.1, high_quantile=0.9)
-    with pytest.raises(DataError, match=r"of 'grip' the quantiles 0.1 and 0.9 are both 0, though"):
-        build_normalizers(DataSettings(normalizer=settings, horizons=HORIZONS), {"a": store})
+    with pytest.raises(DataError, match=r"of 'grip' the quantiles 0.1 and 0.9 are 0 and 0, though"):
+        build_normalizers(
+            DataSettings(normalizer=settings, horizons=HORIZONS), [make_source("a", store)]
+        )
 
 
 def test_whose_statistics_count_must_be_said(stores: dict[str, Store]) -> None:
     with pytest.raises(SettingsError, match=r"3 sources \(arm, car.*choose joint .* or source"):
-        build_normalizers(of_union(NormalizerSettings()), stores)
+        build_normalizers(of_union(NormalizerSettings()), sources_of(stores))
     with pytest.raises(SettingsError, match=r"bounds looks at no numbers"):
         NormalizerSettings(NormalizerKind.bounds, StatisticsOf.joint)
     with pytest.raises(

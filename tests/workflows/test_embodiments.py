@@ -152,6 +152,7 @@ def test_an_annotation_is_bound_to_whose_statistics_counted(
     asked = [
         "data=maze",
         *paths,
+        *(f"sources.{name}.max_episodes=null" for name in stores),
         "source=suboptimal",
         "sigma_min=0.3",
         "sigma_max=0",
