@@ -147,19 +147,11 @@ def test_every_row_is_labelled_with_whose_it_is(both: list[str]) -> None:
 def test_an_annotation_is_bound_to_whose_statistics_counted(
     both: list[str], tmp_path: Path
 ) -> None:
-    stores = {"trusted": "maze", "suboptimal": "other"}
-    paths = [f"sources.{name}.path={tmp_path}/{store}.zarr" for name, store in stores.items()]
-    asked = [
-        "data=maze",
-        *paths,
-        *(f"sources.{name}.max_episodes=null" for name in stores),
-        "source=suboptimal",
-        "sigma_min=0.3",
-        "sigma_max=0",
-        "dimensions=union",
-    ]
+    mixture = mixed(tmp_path, "trust: suboptimal")
+    asked = ["data=mixture", mixture, "source=other", "sigma_min=0.3", "sigma_max=0"]
+    asked.append("dimensions=union")
     perform("annotate", [*asked, "normalizer.kind=range", "normalizer.statistics=joint"])
-    annotated = [*both, mixed(tmp_path, "trust: suboptimal")]
+    annotated = [*both, mixture]
     with pytest.raises(DataError, match=r"'other': annotated under the normaliser .*but training"):
         parts(annotated)
     joint = parts([*annotated, "normalizer.statistics=joint"])
