@@ -12,7 +12,7 @@ from ambient_datasets.mixture import Mixture
 from ambient_datasets.normalizers import build_normalizers
 from ambient_datasets.source import Source
 from ambient_datasets.store import Store
-from ambient_datasets.union import Bodies, embody
+from ambient_datasets.union import Bodies, embody, unknown_units
 from ambient_datasets.windows import Windows
 from ambient_policy.ambient.admission import Admission, buffer_factor
 from ambient_policy.ambient.sampler import Sampler
@@ -28,6 +28,7 @@ from ambient_policy.spec import differences
 from ambient_policy.training.loop import check_device
 from ambient_policy.training.validation import held_out_draw
 from ambient_policy.workflows.configs import choices
+from ambient_policy.workflows.fit import remarks_on_world
 from ambient_policy.workflows.world import acting_source, check_acting, check_world
 
 
@@ -108,8 +109,13 @@ def prepare(settings: RunSettings) -> Parts:
     vocabulary, rows = (None, None) if known is None else known
     spec = _spec(settings, mixture, bodies, sources[acting], vocabulary)
     check_world(settings.task, spec, sources[acting].store.attributes)
+    remarks = (
+        *normalizers.remarks,
+        *unknown_units(stores),
+        *remarks_on_world(spec.task, settings.task, sources[acting]),
+    )
     labels = _labels(mixture, bodies, sources, vocabulary)
-    return Parts(settings, mixture, sampler, spec, labels, rows, normalizers.remarks)
+    return Parts(settings, mixture, sampler, spec, labels, rows, remarks)
 
 
 def open_stores(settings: DataSettings) -> dict[str, Store]:

@@ -22,19 +22,23 @@ from ambient_policy.settings import (
     StatisticsOf,
     TaskSettings,
 )
+from ambient_policy.workflows.fit import check_rate
 
 
 def worlds_of(spec: PolicySpec, task: TaskSettings, count: int) -> Worlds:
     """So many worlds of a policy's task that show what the policy sees.
 
     Raises:
-        SettingsError: if they do not show it, or in another shape.
+        SettingsError: if they do not show it, or in another shape, or run at another rate.
     """
     shapes = {STATE: (len(spec.own_observations),), **spec.cameras}
     parts = {part: task.observation.get(part, part) for part in shapes}
     worlds = make_worlds(spec.task, count, parts, **spec.task_kwargs)
+    single = getattr(worlds.unwrapped, "envs", ())[:1]  # a batched twin is one of our own worlds
     try:
         check_shapes(worlds, shapes)
+        for world in single:
+            check_rate(spec.task, world, spec.control_rate)
     except SettingsError:
         worlds.close()
         raise

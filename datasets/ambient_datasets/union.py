@@ -1,15 +1,17 @@
 """Whose columns a mixture has: everyone's the same, or the union by name of what each one has."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ambient_datasets.demonstrations import UNKNOWN
 from ambient_datasets.store import Attributes, Store
 from ambient_policy.embodiments import Embodiment
-from ambient_policy.errors import DataError
+from ambient_policy.errors import DataError, listed
 from ambient_policy.normalize import Normalizer
 from ambient_policy.settings import Dimensions
 
@@ -44,6 +46,27 @@ def unite(stores: Mapping[str, Store], dimensions: Dimensions = Dimensions.same)
             units = _join_columns(stores, kind)
             whole |= {f"{kind}_names": tuple(units), f"{kind}_units": tuple(units.values())}
     return Attributes(task=first.task, source=" + ".join(stores), **whole)
+
+
+def unknown_units(stores: Mapping[str, Store]) -> Iterator[str]:
+    """A remark on columns that sources share by name alone, for nobody says their units."""
+    for kind in ("observation", "action"):
+        having = Counter(
+            name
+            for store in stores.values()
+            for name, unit in zip(
+                *(getattr(store.attributes, f"{kind}_{part}") for part in ("names", "units")),
+                strict=True,
+            )
+            if unit == UNKNOWN
+        )
+        shared = [name for name, count in having.items() if count > 1]
+        if shared:
+            yield (
+                f"{kind}s {listed(shared, most=6)} of several sources are taken for one quantity "
+                "by their names alone: their units are unknown. Are they of one robot? Say names "
+                f"and units when converting (recipe.{kind}_names, recipe.{kind}_units)."
+            )
 
 
 def places(names: tuple[str, ...], whole: tuple[str, ...]) -> NDArray[np.int64]:

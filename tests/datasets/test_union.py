@@ -13,7 +13,7 @@ from ambient_datasets.normalizers import build_normalizers
 from ambient_datasets.sketch import Sketch
 from ambient_datasets.source import Source
 from ambient_datasets.store import Attributes, Episode, Store
-from ambient_datasets.union import embody, places, unite
+from ambient_datasets.union import embody, places, unite, unknown_units
 from ambient_datasets.windows import Windows
 from ambient_policy.actions import Representation
 from ambient_policy.batch import EMBODIMENT, STATE, Batch, Draw
@@ -253,6 +253,19 @@ def test_bounds_are_given_for_the_union_and_each_takes_its_own(stores: dict[str,
     settings.actions.low.pop()
     with pytest.raises(SettingsError, match=r"has 4 dimensions \(to_x, to_y, grip, spin\)"):
         build_normalizers(of_union(settings), sources_of(stores))
+
+
+def test_columns_that_share_a_name_and_no_unit_are_told(tmp_path: Path) -> None:
+    """Nobody knows whether state_0 of one robot is that of the other."""
+    stores = {}
+    for name, units in {"a": ("unknown", "m"), "b": ("unknown", "m"), "c": ("rad", "m")}.items():
+        attributes = Attributes("toy", name, 10.0, ("state_0", "x"), units, ("x",), ("m",))
+        episode = Episode(np.zeros((3, 2), np.float32), np.zeros((3, 1), np.float32))
+        stores[name] = write_store(tmp_path / f"{name}.zarr", attributes, [episode])
+    (told,) = unknown_units({name: stores[name] for name in "ab"})
+    assert told.startswith("observations state_0 of several sources are taken for one quantity")
+    assert "recipe.observation_units" in told
+    assert not list(unknown_units({name: stores[name] for name in "ac"}))
 
 
 def test_quantiles_that_make_no_unit_are_refused(tmp_path: Path) -> None:

@@ -40,8 +40,10 @@ class Column:
     plus: str | None = None
     # likewise subtracted: an absolute value becomes one relative to now
     minus: str | None = None
-    # bring an angle [rad] to [-pi, pi) at the end
+    # bring an angle [rad] to [wrap_from, wrap_from + 2 pi) at the end; 0 is for worlds that count
+    # from 0 to 2 pi, as Push-T's
     wrap: bool = False
+    wrap_from: float = -math.pi
     # the source's convention for open and closed
     gripper: Gripper | None = None
     # how it goes to another rate, as of resample.observations and resample.actions; null: as the
@@ -55,6 +57,8 @@ class Column:
                 f"{what}: scale = {self.scale}, offset = {self.offset}: give finite numbers, and a "
                 "scale that is not 0."
             )
+        if not math.isfinite(self.wrap_from):
+            raise SettingsError(f"{what}: wrap_from = {self.wrap_from}: give an angle [rad].")
         if self.ahead < 0:
             raise SettingsError(f"{what}: ahead = {self.ahead}: give a number of rows, or 0.")
         if self.gripper is not None and self._is_moved():
@@ -145,7 +149,7 @@ class _Entry:
             values = values + state[:, self.plus]
         if self.minus is not None:
             values = values - state[:, self.minus]
-        return wrapped(values) if column.wrap else values
+        return wrapped(values, column.wrap_from) if column.wrap else values
 
 
 def _locate(
@@ -203,7 +207,7 @@ def _mapped(kind: str, raw: Table, state: Table, entries: Sequence[_Entry]) -> N
     for j, column in enumerate(entries):
         with np.errstate(over="ignore"):
             value = column.value(raw, state)
-            out[:, j] = narrow(value) if column.column.wrap else value
+            out[:, j] = narrow(value, column.column.wrap_from) if column.column.wrap else value
         bad = ~np.isfinite(out[:, j])
         if bad.any():
             raise DataError(

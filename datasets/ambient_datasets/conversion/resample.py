@@ -126,9 +126,9 @@ class Grid:
         return np.append(whole, self.rows), np.append(part, 0.0)
 
 
-def wrapped(angle: Table) -> Table:
-    """[rad], in [-pi, pi)."""
-    return np.mod(angle + np.pi, 2 * np.pi) - np.pi
+def wrapped(angle: Table, first: float = -np.pi) -> Table:
+    """[rad], in [first, first + 2 pi)."""
+    return np.mod(angle - first, 2 * np.pi) + first
 
 
 def narrow(angle: Table, first: Table | float = -np.pi) -> NDArray[np.float32]:

@@ -103,6 +103,14 @@ def test_an_angle_is_wrapped_after_the_sum() -> None:
     assert (turned >= -np.float32(pi)).all() and (turned < np.float32(pi)).all()
 
 
+def test_an_angle_may_be_counted_from_0() -> None:
+    source = listed(SEEN, [[-18.8], [-1e-9], [7.0]])
+    turned = actions(source, Column("action_0", "turn", "rad", wrap=True, wrap_from=0.0))[:, 0]
+    np.testing.assert_allclose(turned, [6 * math.pi - 18.8, 0, 7 - 2 * math.pi], atol=1e-5)
+    with pytest.raises(SettingsError, match="wrap_from = nan: give an angle"):
+        Column("action_0", wrap=True, wrap_from=math.nan)
+
+
 def test_a_gripper_speaks_as_ours_do() -> None:
     gripper = Column("action_1", "gripper", "1", gripper=Gripper(-1.0, 1.0))
     np.testing.assert_array_equal(actions(listed(SEEN, ACTED), gripper)[:, 0], [1, 0, 0.5])
