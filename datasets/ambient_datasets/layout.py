@@ -59,7 +59,7 @@ def find_cameras(group: zarr.Group, path: Path) -> dict[str, AnyArray]:
 
     Chunks of theirs are written even when black, so that a chunk that is not there was lost.
     """
-    keys = sorted(key for key in list_keys(group, path, "data") if key.startswith(CAMERA))
+    keys = sorted(key for key in list_keys(path, "data") if key.startswith(CAMERA))
     arrays = {key: find_array(group, path, key) for key in keys if key != OBSERVATIONS}
     return {
         key.removeprefix(CAMERA): array.with_config({"write_empty_chunks": True})
@@ -156,7 +156,7 @@ def read_instructions(
             f"{texts!r:.200} given, a list of distinct texts needed",
             "Restore zarr.json from a copy.",
         )
-    if INSTRUCTION not in list_keys(group, path, "meta"):
+    if INSTRUCTION not in list_keys(path, "meta"):
         return np.full(episodes, NO_INSTRUCTION), tuple(texts)  # written before there were any
     index = _read_list(group, path, INSTRUCTION, last_may_lack=True)[:episodes]
     if index.dtype != np.int64 or len(index) < episodes:
@@ -184,7 +184,7 @@ def read_annotation(
     group: zarr.Group, path: Path, record: dict[str, Any] | None, episodes: int
 ) -> Annotation | None:
     """The annotation of so many episodes, or None; the attribute decides, not the arrays."""
-    keys = list_keys(group, path, "meta")
+    keys = list_keys(path, "meta")
     arrays = [name for name in SIGMAS if f"meta/{name}" in keys]
     if record is None and not arrays:
         return None

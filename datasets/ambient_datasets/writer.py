@@ -129,7 +129,7 @@ class Appender:
             forget_ends(self._ends, self._path, len(ends))
         self._instruction = (
             find_array(group, self._path, INSTRUCTION)
-            if INSTRUCTION in list_keys(group, self._path, "meta")
+            if INSTRUCTION in list_keys(self._path, "meta")
             else None
         )
         self._texts = {text: index for index, text in enumerate(texts)}

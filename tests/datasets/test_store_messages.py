@@ -92,7 +92,7 @@ def test_missing_key_beside_broken_metadata(make_store: MakeStore) -> None:
     store = make_store("a")
     del zarr.open_group(str(store.path), mode="r+")["data/observation.state"]
     (store.path / "data/action/zarr.json").write_text("{")
-    refused(store, "data/observation.state: missing", "cannot be listed")
+    refused(store, "data/observation.state: missing; this store holds data/action")
 
 
 def test_foreign_layout(tmp_path: Path) -> None:

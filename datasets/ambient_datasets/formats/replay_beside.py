@@ -54,7 +54,7 @@ def read_beside(group: zarr.Group, path: Path, episodes: int) -> Beside:
     """
     if ATTRIBUTE not in group.attrs:
         return Beside()
-    keys = list_keys(group, path, "meta")
+    keys = list_keys(path, "meta")
     for key in (INSTRUCTION, *(f"meta/{name}" for name in SIGMAS)):
         if key in keys:
             check_chunks(find_stored(group, path, key))

@@ -99,13 +99,21 @@ def _check_metadata(folder: Path, store: Path) -> None:
                 raise DataError(f"{file}: {error}. Restore it from a copy.") from error
 
 
-def _list_arrays(group: zarr.Group) -> str:
-    """The arrays of the store, for a message; a link may lead round in circles."""
-    try:
-        members = group.members(max_depth=2)
-    except Exception as error:  # broken metadata elsewhere in the store must not hide this fault
-        return f"what cannot be listed ({error})"
-    names = sorted(name for name, node in members if isinstance(node, zarr.Array))
+def _list_nodes(path: Path) -> list[str]:
+    """The keys of the groups and arrays of a store, two deep; nothing of them is read."""
+    if path.is_dir():
+        places = [*path.glob("*"), *path.glob("*/*")]
+        nodes = [p for p in places if any((p / name).exists() for name in METADATA)]
+        return sorted(node.relative_to(path).as_posix() for node in nodes)
+    with zipfile.ZipFile(path) as archive:
+        files = [name.rpartition("/") for name in archive.namelist()]
+    return sorted({folder for folder, _, name in files if folder and name in METADATA})
+
+
+def _list_arrays(path: Path) -> str:
+    """The arrays of the store, for a message."""
+    nodes = _list_nodes(path)
+    names = [key for key in nodes if not any(other.startswith(f"{key}/") for other in nodes)]
     return ", ".join(names) if names else "no arrays at all"
 
 
@@ -133,7 +141,7 @@ def find_array(group: zarr.Group, path: Path, key: str) -> AnyArray:
         raise fault(
             path,
             key,
-            f"missing; this store holds {_list_arrays(group)}",
+            f"missing; this store holds {_list_arrays(path)}",
             "Name one of those keys, or write the array.",
         )
     _check_declared(node, path, key)
@@ -156,18 +164,6 @@ def _check_declared(array: AnyArray, path: Path, key: str) -> None:
         )
 
 
-def list_keys(group: zarr.Group, path: Path, folder: str) -> list[str]:
-    """The keys of everything in a folder of the store.
-
-    Raises:
-        DataError: if the metadata of one of them is broken.
-    """
-    try:
-        return [f"{folder}/{key}" for key in zarr.open_group(group.store_path / folder, mode="r")]
-    except Exception as error:  # whatever zarr makes of a broken metadata file
-        raise fault(
-            path,
-            folder,
-            f"what lies in it cannot be listed ({type(error).__name__}: {error})",
-            "Restore the store from a copy, or collect it again.",
-        ) from error
+def list_keys(path: Path, folder: str) -> list[str]:
+    """The keys of everything in a folder of an opened store."""
+    return [key for key in _list_nodes(path) if key.rpartition("/")[0] == folder]
