@@ -5,9 +5,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from ambient_datasets.records import Attributes, Episode
+from ambient_datasets.records import JSON, Attributes, Episode
 from ambient_policy.errors import DataError
 
 UNKNOWN = "unknown"  # the unit of a number of which neither file nor caller says more
@@ -43,6 +43,10 @@ class Demonstrations(Protocol):
         """Episodes."""
         ...
 
+    def about(self, i: int) -> Mapping[str, JSON]:
+        """What is known of episode i without reading its rows, by name; "length" in steps."""
+        ...
+
     def episode(self, i: int) -> Episode:
         """Episode i of 0 to len - 1.
 
@@ -76,6 +80,10 @@ class Changed:
 
     def __len__(self) -> int:
         return len(self.source)
+
+    def about(self, i: int) -> Mapping[str, JSON]:
+        """What is known of episode i of the source."""
+        return self.source.about(i)
 
     def episode(self, i: int) -> Episode:
         """Episode i of 0 to len - 1, changed.
@@ -115,6 +123,14 @@ class Request:
     action_units: list[str] | None = None
     # filter key or split of the file; null: every episode
     split: str | None = None
+    # of HDF5: a pattern of the groups that are one demonstration each ("demo_*", "traj_*"; null:
+    # "data/*"), of a folder a pattern of its files, one demonstration each (null: "*.hdf5")
+    episodes: str | None = None
+    # of HDF5: leave out the observation after the last action (T actions, T+1 observations)
+    drop_last_observation: bool = False
+    # episodes to take, by what is known of them: {success: true, operator: [ann, "b*"],
+    # length: {least: 20, most: 400}}; none: all
+    where: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, part in (("state", "observation"), ("action", "action")):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ambient_datasets.records import Attributes, Episode
+from ambient_datasets.records import JSON, Attributes, Episode
 
 
 @dataclass
@@ -21,6 +21,9 @@ class Listed:
 
     def __len__(self) -> int:
         return len(self.episodes)
+
+    def about(self, i: int) -> Mapping[str, JSON]:
+        return {"length": len(self.episodes[i])}
 
     def episode(self, i: int) -> Episode:
         return self.episodes[i]

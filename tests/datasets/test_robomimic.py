@@ -206,7 +206,10 @@ def describe(key: str, **values: Any) -> Change:
 
 FAULTS: dict[str, tuple[Change, tuple[str, ...]]] = {
     "no data": (drop("data"), ("data: missing; the file holds mask",)),
-    "no demonstrations": (drop(*(f"data/{n}" for n in STEPS)), ("data: lists", "none")),
+    "no demonstrations": (
+        drop(*(f"data/{n}" for n in STEPS)),
+        ("data: no demonstration is called", "nothing"),
+    ),
     "no group": (replace("data/demo_2", np.ones(3)), ("data/demo_2: no group",)),
     "no actions": (
         drop("data/demo_2/actions"),
@@ -221,8 +224,8 @@ FAULTS: dict[str, tuple[Change, tuple[str, ...]]] = {
     "unwritten": (unwritten, ("data/demo_2/actions: its numbers were never written",)),
     "vast": (vast, ("data/demo_2/actions: shape", "declared, more than")),
     "bomb": (bomb, ("data/demo_2/actions: chunk (0, 0) does not unfold to its 80 bytes",)),
-    "lzf": (
-        replace("data/demo_2/actions", np.ones((5, 2)), compression="lzf"),
+    "other filter": (
+        replace("data/demo_2/actions", np.ones((5, 2), int), scaleoffset=0),
         ("data/demo_2/actions: compressed by filters", "h5repack -f GZIP=1"),
     ),
     "nan": (nan, ("data/demo_2/obs/pos: step 3, column 1 is nan",)),

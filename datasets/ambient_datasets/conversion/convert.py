@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from ambient_datasets.conversion.columns import unused
+from ambient_datasets.conversion.filters import count_failed, select
 from ambient_datasets.conversion.parts import CONVERTED, forget_parts, parts_folder
 from ambient_datasets.conversion.recipe import Recipe, follow
 from ambient_datasets.conversion.report import Conversion
@@ -51,18 +52,25 @@ def convert(settings: ConvertSettings, console: Console | None = None) -> Conver
     _check_place(out, path)
     reader = open_demonstrations(path, recipe)
     source = follow(path, reader, recipe)
-    episodes = _choose(len(source), settings.max_episodes, settings.leave_out)
+    fitting = select(path, reader, recipe.where, range(len(source)))
+    episodes = _choose(fitting, len(source), settings.max_episodes, settings.leave_out)
     extra = _extra(settings, len(source))
     with hold(out):
         if not out.exists():
             _begin(out, source, episodes[0], extra)
-        missing = _missing(out, source, episodes, extra)
+        missing = _missing(out, source, fitting, episodes, extra)
         clear_leftovers(out)
         stored = len(episodes) - len(missing)
         with progress(f"convert {recipe.format}", len(episodes), stored, console) as bar:
             _fill(settings, source, missing, bar)
         forget_parts(out)
-        return _report(settings, source, _unused(reader, recipe))
+        report = _report(settings, source, _unused(reader, recipe))
+        return replace(
+            report,
+            excluded=len({*settings.leave_out} & {*fitting}),
+            filtered=len(source) - len(fitting),
+            failed=count_failed(reader, episodes),
+        )
 
 
 def _fill(
@@ -95,12 +103,16 @@ def _begin(out: Path, source: Demonstrations, first: int, extra: dict[str, JSON]
 
 
 def _missing(
-    out: Path, source: Demonstrations, episodes: list[int], extra: dict[str, JSON]
+    out: Path,
+    source: Demonstrations,
+    fitting: list[int],
+    episodes: list[int],
+    extra: dict[str, JSON],
 ) -> list[int]:
     """The numbers of the episodes that the store lacks; it must begin with the others."""
     _check_same(out, source, extra)
     stored = len(_stored(out)[0])
-    _check_order(out, stored, episodes, _choose(len(source), None, _excluded(out)))
+    _check_order(out, stored, episodes, _choose(fitting, len(source), None, _excluded(out)))
     missing = episodes[stored:]
     if missing:
         Appender(out)  # refuses an annotated store, and clears what a kill left
@@ -126,7 +138,6 @@ def _report(
         len(ends),
         int(ends[-1]),
         len(source),
-        len({*settings.leave_out}),
         source.attributes,
         tuple(source.cameras),
         texts,
@@ -134,8 +145,10 @@ def _report(
     )
 
 
-def _choose(episodes: int, most: int | None, leave_out: Sequence[int]) -> list[int]:
-    """The numbers of the episodes to take."""
+def _choose(
+    fitting: Sequence[int], episodes: int, most: int | None, leave_out: Sequence[int]
+) -> list[int]:
+    """The numbers of the episodes to take, of those that fit the filters."""
     strange = [i for i in leave_out if not 0 <= i < episodes]
     if strange or (most is not None and most < 1):
         raise SettingsError(
@@ -143,9 +156,11 @@ def _choose(episodes: int, most: int | None, leave_out: Sequence[int]) -> list[i
             f"episodes. Give at least 1, and numbers from 0 to {episodes - 1}."
         )
     excluded = {*leave_out}
-    chosen = [i for i in range(episodes) if i not in excluded][:most]
+    chosen = [i for i in fitting if i not in excluded][:most]
     if not chosen:
-        raise SettingsError(f"leave_out = {list(leave_out)}: none of {episodes} episodes is left.")
+        raise SettingsError(
+            f"leave_out = {list(leave_out)}: none of {len(fitting)} episodes is left."
+        )
     return chosen
 
 

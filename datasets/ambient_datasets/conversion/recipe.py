@@ -9,12 +9,16 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from ambient_datasets.conversion.columns import Column, map_columns, methods
+from ambient_datasets.conversion.filters import check_filters
 from ambient_datasets.conversion.relabel import parse_action_from, relabel
 from ambient_datasets.conversion.resample import Resample, check_method, resample
 from ambient_datasets.conversion.resize import check_size, resize
 from ambient_datasets.demonstrations import Changed, Demonstrations, Request
 from ambient_datasets.records import JSON, Episode
 from ambient_policy.errors import SettingsError
+
+# what a store remembers of its conversion even where nobody gave it
+ALWAYS = {item.name for item in fields(Request)} - {"episodes", "drop_last_observation", "where"}
 
 
 @dataclass
@@ -43,6 +47,7 @@ class Recipe(Request):
                 )
             self.action = [key]
         super().__post_init__()
+        check_filters(self.where)
         self._check_methods()
         self._check_instruction()
         self._check_size()
@@ -69,12 +74,9 @@ class Recipe(Request):
 
     def record(self) -> dict[str, JSON]:
         """What makes it this recipe and no other: the request, and every step that happens."""
-        request = {item.name for item in fields(Request)}
         plain = asdict(Recipe(format="-", state=["-"], action=["-"]))
         values = json.loads(json.dumps(asdict(self)))
-        return {
-            key: value for key, value in values.items() if key in request or value != plain[key]
-        }
+        return {key: value for key, value in values.items() if key in ALWAYS or value != plain[key]}
 
 
 def follow(path: Path, source: Demonstrations, recipe: Recipe) -> Demonstrations:

@@ -15,26 +15,30 @@ class Conversion:
         out: the store.
         episodes, rows: in it.
         source_episodes: of the source.
-        excluded: of those not in the store, the ones that ``leave_out`` names.
         attributes: of the store.
         cameras: of the store, by name.
         instructions: distinct texts.
         unused: what was not taken: keys of the source in the format's own names, and columns.
+        excluded: of the source's not in the store, the ones that ``leave_out`` names.
+        filtered: those that do not fit ``recipe.where``.
+        failed: episodes in the store that the source marks as failed.
     """
 
     out: Path
     episodes: int
     rows: int
     source_episodes: int
-    excluded: int
     attributes: Attributes
     cameras: tuple[str, ...]
     instructions: int
     unused: tuple[str, ...]
+    excluded: int = 0
+    filtered: int = 0
+    failed: int = 0
 
     def __str__(self) -> str:
         rate = self.attributes.control_rate
-        beyond = self.source_episodes - self.episodes - self.excluded
+        beyond = self.source_episodes - self.episodes - self.excluded - self.filtered
         return "\n".join(
             [
                 f"{self.out}:",
@@ -42,10 +46,12 @@ class Conversion:
                     "episodes",
                     [
                         f"{self.episodes} of {self.source_episodes}",
+                        *([f"{self.filtered} left by where"] if self.filtered else []),
                         f"{self.excluded} left by leave_out",
                         f"{beyond} beyond max_episodes",
                     ],
                 ),
+                *self._warning(),
                 list_line(
                     "rows", [f"{self.rows}", f"{self.rows / rate / 3600:.3g} h at {rate:g} Hz"]
                 ),
@@ -58,6 +64,12 @@ class Conversion:
                 ),
             ]
         )
+
+    def _warning(self) -> list[str]:
+        if not self.failed:
+            return []
+        failed = f"{self.failed} of the episodes are marked as failed"
+        return [list_line("failed", [f"{failed}: recipe.where.success=true leaves them out"])]
 
 
 def _columns(attributes: Attributes, kind: str) -> list[str]:

@@ -29,6 +29,10 @@ FORMATS = {
 }
 
 
+# settings of a request that only one format reads
+OWN = {"episodes": "robomimic", "drop_last_observation": "robomimic"}
+
+
 def open_demonstrations(path: StrPath, request: Request) -> Demonstrations:
     """Demonstrations in a format of others.
 
@@ -37,12 +41,19 @@ def open_demonstrations(path: StrPath, request: Request) -> Demonstrations:
         request: the format, one of ``FORMATS``; what to take, and what it means.
 
     Raises:
-        SettingsError: for an unknown format, or one whose libraries are not installed.
+        SettingsError: for an unknown format, one whose libraries are not installed, or a setting
+            of another format.
         DataError: naming file and place.
     """
     kind = request.format
     if kind not in FORMATS:
         raise unknown("format", kind, FORMATS)
+    for name, format_name in OWN.items():
+        if kind != format_name and getattr(request, name):
+            raise SettingsError(
+                f"{name} = {getattr(request, name)!r}: only format={format_name} reads it, and "
+                f"format={kind} is asked for. Leave it out."
+            )
     module, function = FORMATS[kind]
     try:
         loaded = import_module(f"ambient_datasets.formats.{module}")

@@ -43,7 +43,7 @@ from ambient_datasets.guards.parquet import (
     whole_numbers,
 )
 from ambient_datasets.guards.pictures import check_memory, read_picture
-from ambient_datasets.records import Attributes, Episode, StrPath
+from ambient_datasets.records import JSON, Attributes, Episode, StrPath
 
 FRAME_SECONDS = 0.1  # a frame is decoded within this time, or never [s]
 ROW_KEYS = ("episode_index", "frame_index", "timestamp", "task_index")
@@ -78,6 +78,10 @@ class LeRobot:
     def __len__(self) -> int:
         """Episodes."""
         return self.stop - self.first
+
+    def about(self, i: int) -> Mapping[str, JSON]:
+        """What the list of episodes tells of episode i: its steps."""
+        return {"length": int(self._index.lengths[self.first + i])}
 
     def episode(self, i: int) -> Episode:
         """Episode i of 0 to len - 1.

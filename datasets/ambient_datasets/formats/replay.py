@@ -24,7 +24,7 @@ from ambient_datasets.frames import Frames, open_frames, to_bytes
 from ambient_datasets.guards.archive import open_group
 from ambient_datasets.guards.chunks import check_chunks
 from ambient_datasets.guards.numbers import to_float32
-from ambient_datasets.records import Attributes, Episode, StrPath
+from ambient_datasets.records import JSON, Attributes, Episode, StrPath
 from ambient_policy.errors import DataError
 
 METADATA = (".zarray", "zarr.json")  # of an array, zarr v2 and v3
@@ -62,6 +62,10 @@ class Replay:
     def __len__(self) -> int:
         """Episodes."""
         return len(self.ends)
+
+    def about(self, i: int) -> Mapping[str, JSON]:
+        """The steps of episode i; the format knows no more without reading them."""
+        return {"length": int(self.ends[i]) - self._first(i)}
 
     def episode(self, i: int) -> Episode:
         """Episode i.

@@ -33,7 +33,7 @@ from ambient_datasets.formats.rlds_record import Record, decode_record, list_of
 from ambient_datasets.guards.pictures import check_memory
 from ambient_datasets.guards.tf_example import WHOLE
 from ambient_datasets.guards.tfrecord import index_records, read_record
-from ambient_datasets.records import Attributes, Episode, StrPath
+from ambient_datasets.records import JSON, Attributes, Episode, StrPath
 from ambient_policy.errors import DataError
 
 ENCODINGS = ("jpeg", "png", "")  # of pictures; what is not said the bytes say
@@ -73,6 +73,18 @@ class Rlds:
     def __len__(self) -> int:
         """Episodes."""
         return len(self._index)
+
+    def about(self, i: int) -> Mapping[str, JSON]:
+        """What filters ask for of episode i: steps, instruction, single values of its features."""
+        wanted = self._request.where
+        if not wanted:
+            return {}
+        record = self._index.read(i)
+        steps = record.steps(self._features[self._request.action[0]])
+        words = record.instruction(self._words, steps) if self._words else None
+        single = (f for f in self._features.values() if f.key in wanted and not f.per_step)
+        values: dict[str, JSON] = {feature.key: record.single(feature) for feature in single}
+        return {"length": steps, "instruction": words or "", **values}
 
     def episode(self, i: int) -> Episode:
         """Episode i of 0 to len - 1, its frames decoded.

@@ -139,6 +139,12 @@ class Record:
             raise self.fault(feature.key, f"no UTF-8 text ({error})") from error
         return "; ".join(dict.fromkeys(word for word in words if word)) or None
 
+    def single(self, feature: Feature) -> str | float:
+        """The text, or the first number, of a feature that is one value for the whole episode."""
+        if feature.kind == TEXT:
+            return self.instruction(feature, 1) or ""
+        return float(self.numbers(feature, 1)[0, 0])
+
     def _texts(self, feature: Feature, steps: int) -> Sequence[bytes]:
         """UTF-8 of each step, kept as such or as a row of byte values filled up with zeros."""
         if feature.kind != TEXT:

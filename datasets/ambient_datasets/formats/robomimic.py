@@ -1,15 +1,17 @@
-"""Reads robomimic's HDF5 files, and robosuite's raw ones that they are made from.
+"""Reads demonstrations in HDF5: robomimic's, robosuite's raw ones, ACT's, Minari's, ManiSkill's.
 
-Layout: one group ``data/<demo>`` for each demonstration, with ``actions`` (T,A), ``states`` (T,S)
-and, in robomimic, ``obs/<key>`` (T,...); ``mask/<filter key>`` lists the demonstrations of a split.
-``data`` may carry the attributes ``total`` (rows) and ``env_args`` (JSON: the world, its control
-rate ``env_kwargs.control_freq`` [Hz]).
+robomimic's layout: one group ``data/<demo>`` for each demonstration, with ``actions`` (T,A),
+``states`` (T,S) and ``obs/<key>`` (T,...); ``mask/<filter key>`` lists the demonstrations of a
+split. ``data`` may carry the attributes ``total`` (rows) and ``env_args`` (JSON: the world, its
+control rate ``env_kwargs.control_freq`` [Hz]). Others put the groups elsewhere, or write a file for
+each demonstration: ``robomimic_places.py``.
 
 A key of ``Request.state`` and ``Request.cameras`` is looked for in ``obs/`` first, then beside it;
 one of ``Request.action`` beside ``obs/`` only. A key may end in columns: "states[1:8]" is columns
 1 to 7. That is how a raw file, which has no ``obs/``, gives an observation: MuJoCo's flattened
 state is time, then the positions, then the velocities of all joints, in the order of the model;
-only the caller knows which of them the policy may see. Further axes become columns.
+only the caller knows which of them the policy may see. Further axes become columns. Frames are
+(T,H,W,3), or (T,bytes) of one encoded picture in each row.
 
 Kept besides: the instruction (``ep_meta`` of the demonstration, or ``problem_info`` of ``data``).
 """
@@ -19,41 +21,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from ambient_datasets.demonstrations import Labels, Request, describe
 from ambient_datasets.faults import fault
-from ambient_datasets.formats.robomimic_layout import (
-    DATA,
+from ambient_datasets.formats.robomimic_check import (
     Columns,
-    Index,
     check_table,
     frame_shape,
-    read_index,
+    is_packed,
     read_json,
 )
+from ambient_datasets.formats.robomimic_layout import Index, read_index
+from ambient_datasets.formats.robomimic_places import DATA, Demo, open_demo
 from ambient_datasets.guards.apart import RESTORE, read_apart, read_episode_apart
-from ambient_datasets.guards.hdf5 import (
-    find_array,
-    find_group,
-    join,
-    open_hdf5,
-    read_array,
-    read_text,
-)
+from ambient_datasets.guards.hdf5 import find_array, join, read_array, read_text
 from ambient_datasets.guards.numbers import to_float32
+from ambient_datasets.guards.pictures import check_memory, read_picture
 from ambient_datasets.records import JSON, Attributes, Episode, StrPath
 from ambient_policy.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
 class RobomimicDemonstrations:
-    """The demonstrations of one file, in natural order (demo_2 before demo_10).
+    """The demonstrations of one file or folder, in natural order (demo_2 before demo_10).
 
     Attributes:
-        path: of the file.
+        path: of it.
         attributes: what its numbers mean.
     """
 
@@ -69,7 +64,7 @@ class RobomimicDemonstrations:
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the demonstrations."""
-        return tuple(self._index.names)
+        return tuple(place.name for place in self._index.places)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -78,7 +73,11 @@ class RobomimicDemonstrations:
 
     def __len__(self) -> int:
         """Demonstrations."""
-        return len(self._index.names)
+        return len(self._index.places)
+
+    def about(self, i: int) -> Mapping[str, JSON]:
+        """What is known of demonstration i without its rows: its steps, and its attributes."""
+        return {**self._index.about[i], "length": self._index.steps[i]}
 
     def episode(self, i: int) -> Episode:
         """Demonstration i of 0 to len - 1.
@@ -88,15 +87,19 @@ class RobomimicDemonstrations:
         """
         if not 0 <= i < len(self):
             raise DataError(f"{self.path}: episode {i}: give one of 0 to {len(self) - 1}.")
-        place = join(DATA, self.names[i])
-        return read_episode_apart(self.path, place, lambda: _read_demo(self.path, self._index, i))
+        place = self._index.places[i]
+        return read_episode_apart(
+            self.path / place.file if place.file else self.path,
+            place.group or "the file",
+            lambda: _read_demo(self.path, self._index, i),
+        )
 
 
 def open_robomimic(path: StrPath, request: Request) -> RobomimicDemonstrations:
-    """Open robomimic's or raw robosuite's HDF5; every demonstration is checked by its shapes.
+    """Open demonstrations in HDF5; every one is checked by its shapes.
 
     Args:
-        path: of the file.
+        path: of the file, or of the folder of a file for each.
         request: what is taken from it; ``split`` is a filter key.
 
     Raises:
@@ -114,40 +117,48 @@ def open_robomimic(path: StrPath, request: Request) -> RobomimicDemonstrations:
 
 
 def _read_demo(path: Path, index: Index, i: int) -> Episode:
-    place = join(DATA, index.names[i])
-    with open_hdf5(path) as file:
-        data = find_group(file, path, "", DATA)
-        demo = find_group(data, path, DATA, index.names[i])
+    with open_demo(path, index.places[i]) as demo:
         observations, actions = (
-            np.concatenate([_read_part(demo, path, place, part) for part in parts], axis=1)
+            np.concatenate([_read_part(demo, part, index.steps[i]) for part in parts], axis=1)
             for parts in (index.state, index.action)
         )
         images = {
-            name: _read_frames(demo, path, place, key, index.shapes[name])
+            name: _read_frames(demo, key, index.shapes[name], index.steps[i])
             for name, key in index.pictures.items()
         }
-        instruction = _instruction(data, demo, path, place)
-    try:
-        return Episode(observations, actions, images, instruction)
-    except DataError as error:
-        raise DataError(f"{path}: {place}: {error}") from error
+        instruction = _instruction(demo)
+        try:
+            return Episode(observations, actions, images, instruction)
+        except DataError as error:
+            raise DataError(f"{demo.path}: {demo.place}: {error}") from error
 
 
-def _read_part(demo: h5py.Group, path: Path, place: str, part: Columns) -> NDArray[np.float32]:
-    array, key = find_array(demo, path, place, part.key), join(place, part.key)
-    check_table(array, path, key, part)
-    raw = read_array(array, path, key)
-    return to_float32(path, key, raw.reshape(len(raw), -1)[:, part.first : part.stop])
+def _read_part(demo: Demo, part: Columns, steps: int) -> NDArray[np.float32]:
+    array, key = find_array(demo.group, demo.path, demo.place, part.key), join(demo.place, part.key)
+    check_table(array, demo.path, key, part)
+    raw = read_array(array, demo.path, key)[:steps]
+    return to_float32(demo.path, key, raw.reshape(len(raw), -1)[:, part.first : part.stop])
 
 
-def _read_frames(
-    demo: h5py.Group, path: Path, place: str, key: str, shape: list[int]
-) -> NDArray[np.uint8]:
-    array, key = find_array(demo, path, place, key), join(place, key)
-    if list(frame_shape(array, path, key)) != shape:
+def _read_frames(demo: Demo, name: str, shape: list[int], steps: int) -> NDArray[np.uint8]:
+    array, key = find_array(demo.group, demo.path, demo.place, name), join(demo.place, name)
+    if list(frame_shape(demo, name)) != shape:
         what = f"frames of {array.shape[1:]} [px], but {tuple(shape)} in the first demonstration"
-        raise fault(path, key, what, "Leave out the demonstrations that differ, by a filter key.")
-    frames: NDArray[np.uint8] = read_array(array, path, key)
+        raise fault(demo.path, key, what, "Leave out the demonstrations that differ.")
+    rows: NDArray[np.uint8] = read_array(array, demo.path, key)[:steps]
+    return _unpack(demo.path, key, rows, shape) if is_packed(array) else rows
+
+
+def _unpack(path: Path, key: str, rows: NDArray[np.uint8], shape: list[int]) -> NDArray[np.uint8]:
+    """(T,H,W,3) of (T,bytes) encoded pictures."""
+    size = (shape[0], shape[1], shape[2])
+    check_memory(path, len(rows), [size], None)
+    frames = np.empty((len(rows), *size), np.uint8)
+    for step, row in enumerate(rows):
+        try:
+            frames[step] = read_picture(row.tobytes(), size)
+        except ValueError as error:
+            raise fault(path, key, f"row {step}: {error}", RESTORE) from error
     return frames
 
 
@@ -167,14 +178,16 @@ def _control_rate(world: Mapping[str, dict[str, JSON]], path: Path) -> float | N
     return float(rate)
 
 
-def _instruction(data: h5py.Group, demo: h5py.Group, path: Path, place: str) -> str | None:
+def _instruction(demo: Demo) -> str | None:
     """RoboCasa's text for one demonstration, else LIBERO's for the whole file."""
     for group, where, attribute, key in (
-        (demo, place, "ep_meta", "lang"),
-        (data, DATA, "problem_info", "language_instruction"),
+        (demo.group, demo.place, "ep_meta", "lang"),
+        (demo.parent, demo.parent_place, "problem_info", "language_instruction"),
     ):
-        if read_text(group, path, where, attribute) is not None:
-            text = read_json(group, path, where, attribute).get(key)
+        if read_text(group, demo.path, where, attribute) is not None:
+            text = read_json(group, demo.path, where, attribute).get(key)
+            if isinstance(text, list):  # LIBERO wraps some in a list
+                text = "".join(map(str, text))
             if isinstance(text, str) and text:
                 return text
     return None

@@ -6,9 +6,10 @@ what lies in this very file, whole and of the declared size, is read. HDF5 keeps
 numbers unless they were written with fletcher32: a flipped bit of a number reads as another number.
 """
 
+import itertools
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from numpy.typing import NDArray
 
 from ambient_datasets.faults import fault
 from ambient_datasets.guards.apart import RESTORE
+from ambient_datasets.guards.files import refuse_pointer
+from ambient_datasets.guards.lzf import unfolded_size
+from ambient_datasets.records import JSON
 from ambient_policy.errors import DataError
 from ambient_policy.plain_files import is_file
 
@@ -28,7 +32,9 @@ MAX_BYTES = 2**30
 MAX_TEXT = 2**24
 CHECKSUM = 4  # what fletcher32 adds to a chunk [bytes]
 SLACK = 64  # what gzip may add to a chunk that it cannot shorten, beside a thousandth [bytes]
-FILTERS = {h5z.FILTER_SHUFFLE, h5z.FILTER_DEFLATE, h5z.FILTER_FLETCHER32}
+COMPRESSIONS = {h5z.FILTER_DEFLATE, h5z.FILTER_LZF}
+FILTERS = {h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32, *COMPRESSIONS}
+MAX_ATTRIBUTES = 1000  # of one group that are read
 REPACK = "Copy the numbers themselves into one file (h5repack, or h5py) and give that."
 
 
@@ -54,6 +60,7 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
     """
     if not is_file(path):
         raise DataError(f"{path}: there is no such file. Give the path of an HDF5 file.")
+    refuse_pointer(path)
     with guarded(path, "the file"):
         file = h5py.File(path, "r")
     with guarded(path, "the file"), file:
@@ -154,12 +161,14 @@ def _check_declared(array: h5py.Dataset, path: Path, key: str) -> None:
                 "Write shorter demonstrations and smaller chunks.",
             )
     filters = [created.get_filter(i)[0] for i in range(created.get_nfilters())]
-    if not FILTERS.issuperset(filters) or len(set(filters)) < len(filters):
+    twice = len(set(filters)) < len(filters) or COMPRESSIONS.issubset(filters)
+    if not FILTERS.issuperset(filters) or twice:
         raise fault(
             path,
             key,
-            f"compressed by filters {filters}, and only gzip, shuffle and fletcher32 are read",
-            "Pack it with gzip (h5repack -f GZIP=1).",
+            f"compressed by filters {filters}, and only gzip or lzf, shuffle and fletcher32 are "
+            "read",
+            "Write it again with h5py's compression='gzip' (or h5repack -f GZIP=1).",
         )
 
 
@@ -212,17 +221,25 @@ def _check_size(array: h5py.Dataset, path: Path, key: str, chunk: Any) -> None:
     created = array.id.get_create_plist()
     filters = [created.get_filter(i)[0] for i in range(created.get_nfilters())]
     used = [kind for i, kind in enumerate(filters) if not chunk.filter_mask >> i & 1]
-    before = used[: used.index(h5z.FILTER_DEFLATE)] if h5z.FILTER_DEFLATE in used else used
+    packing = next((i for i, kind in enumerate(used) if kind in COMPRESSIONS), len(used))
     whole = math.prod(array.chunks) * array.dtype.itemsize
-    whole += CHECKSUM * (h5z.FILTER_FLETCHER32 in before)
+    whole += CHECKSUM * (h5z.FILTER_FLETCHER32 in used[:packing])
     size = chunk.size
-    if h5z.FILTER_DEFLATE in used and size <= whole + whole // 1000 + SLACK:
+    if packing < len(used) and size <= whole + whole // 1000 + SLACK:
         _, packed = array.id.read_direct_chunk(chunk.chunk_offset)
-        size = len(zlib.decompressobj().decompress(packed, whole + 1))
+        packed = packed[: len(packed) - CHECKSUM * (h5z.FILTER_FLETCHER32 in used[packing:])]
+        size = _unfolded(used[packing], packed, whole)
     if size != whole:
         raise fault(
             path, key, f"chunk {chunk.chunk_offset} does not unfold to its {whole} bytes", RESTORE
         )
+
+
+def _unfolded(kind: int, packed: bytes, whole: int) -> int:
+    """The size [bytes] that a chunk unfolds to; whole + 1 or more where it is too large."""
+    if kind == h5z.FILTER_LZF:
+        return unfolded_size(packed, whole)
+    return len(zlib.decompressobj().decompress(packed, whole + 1))
 
 
 def read_text(group: h5py.Group, path: Path, place: str, name: str) -> str | None:
@@ -244,6 +261,26 @@ def read_count(group: h5py.Group, path: Path, place: str, name: str) -> int | No
         if value is not None and value != int(value):
             raise TypeError(f"{value} given, a whole number needed")
         return None if value is None else int(value)
+
+
+def read_scalars(
+    group: h5py.Group, path: Path, place: str, texts: Container[str]
+) -> dict[str, JSON]:
+    """The attributes of a group that are one number, one truth value, or one of the texts named."""
+    values: dict[str, JSON] = {}
+    with guarded(path, f"{place}: attributes"):
+        for name in itertools.islice(map(str, group.attrs), MAX_ATTRIBUTES):
+            stored = group.attrs.get_id(name)
+            if stored.shape == () and (stored.dtype.kind in "biuf" or name in texts):
+                value = _read_attribute(group, path, place, name)
+                values[name] = value.decode() if isinstance(value, bytes) else plain(value)
+    return values
+
+
+def plain(value: Any) -> JSON:
+    """A number of numpy's as Python's; what is none stays."""
+    number: JSON = value.item() if isinstance(value, np.generic) else value
+    return number
 
 
 def _read_attribute(group: h5py.Group, path: Path, place: str, name: str) -> Any:

@@ -18,7 +18,7 @@ KINDS = ("PNG", "JPEG")
 
 
 def check_memory(
-    path: Path, steps: int, shapes: Sequence[tuple[int, int, int]], episode: int
+    path: Path, steps: int, shapes: Sequence[tuple[int, int, int]], episode: int | None
 ) -> None:
     """Refuse an episode whose decoded frames would fill the memory, before decoding any.
 
@@ -58,6 +58,23 @@ def read_picture(data: Any, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
             if size != shape or picture.mode != "RGB":
                 raise ValueError(f"a {picture.mode} picture of {size}, but {shape} was declared")
             return np.asarray(picture)
+    except (ValueError, MemoryError):
+        raise
+    except Exception as error:  # decoders raise whatever they like
+        raise ValueError(f"no {' or '.join(KINDS)} picture that can be read ({error})") from error
+
+
+def picture_shape(data: bytes) -> tuple[int, int, int]:
+    """(H,W,3) [px] of an encoded picture, by what it declares; it is not unpacked.
+
+    Raises:
+        ValueError: if the data is no picture of three colours.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=KINDS) as picture:
+            if picture.mode != "RGB":
+                raise ValueError(f"a {picture.mode} picture, but RGB is needed")
+            return picture.height, picture.width, 3
     except (ValueError, MemoryError):
         raise
     except Exception as error:  # decoders raise whatever they like
