@@ -170,7 +170,10 @@ def test_it_is_dropped_only_where_there_is_one(tmp_path: Path) -> None:
 
 
 def test_a_success_flag_filters_and_failures_are_told(tmp_path: Path) -> None:
-    marks = {"success": np.array([True, False, True]), "operator": ["ann", "bob", "anton"]}
+    marks: dict[str, Any] = {
+        "success": np.array([True, False, True]),
+        "operator": ["ann", "bob", "anton"],
+    }
     write_groups(tmp_path / "a.hdf5", "data/demo_{}", **marks)
     assert "1 of the episodes are marked as failed" in str(run(tmp_path / "a.hdf5"))
     conversion = run(tmp_path / "a.hdf5", out=tmp_path / "b.zarr", where={"success": True})
