@@ -8,9 +8,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ambient_datasets.records import JSON, Attributes, Episode
-from ambient_policy.errors import DataError
+from ambient_policy.errors import DataError, unknown
 
 UNKNOWN = "unknown"  # the unit of a number of which neither file nor caller says more
+
+# for whoever has cameras and no state
+PICTURES_ALONE = (
+    " Policies see numbers beside the pictures: name what the robot knows at every step, its "
+    "joints or, where nothing else was recorded, the time (of LeRobot, recipe.state=[timestamp])."
+)
+STAMPS = ("check", "ignore", "resample")  # what becomes of rows at odds with their rate
 
 # One frame larger than this is taken for an attack on the memory, not for a picture [px].
 MAX_PIXELS = 4096 * 4096
@@ -128,6 +135,9 @@ class Request:
     episodes: str | None = None
     # of HDF5: leave out the observation after the last action (T actions, T+1 observations)
     drop_last_observation: bool = False
+    # of lerobot and diffusion_policy: rows that are not stamped as the rate says are refused by
+    # "check"; "ignore" takes rows as they come, "resample" for each time the row stamped nearest
+    stamps: str = "check"
     # episodes to take, by what is known of them: {success: true, operator: [ann, "b*"],
     # length: {least: 20, most: 400}}; none: all
     where: dict[str, Any] = field(default_factory=dict)
@@ -138,8 +148,10 @@ class Request:
             if isinstance(keys, str) or not keys or len(set(keys)) < len(keys):
                 raise DataError(
                     f"{name} = {keys!r}: give the list of keys whose columns make up the {part}, "
-                    "at least one, each once."
+                    f"at least one, each once.{PICTURES_ALONE if name == 'state' else ''}"
                 )
+        if self.stamps not in STAMPS:
+            raise unknown("stamps", self.stamps, STAMPS)
         rate = self.control_rate
         if rate is not None and not (math.isfinite(rate) and rate > 0):
             raise DataError(f"control_rate = {rate}: give the rows per second, a positive number.")

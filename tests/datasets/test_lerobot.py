@@ -316,7 +316,7 @@ def test_what_is_no_data_set_is_told(tmp_path: Path) -> None:
     ("changes", "told"),
     [
         ({"length": 6}, "length: episode 0: 6 steps, but rows 0 to 5; they must agree"),
-        ({"episode_index": 1}, "episode_index: 1 stands where 0 is due"),
+        ({"episode_index": 1}, "episode_index: 1 stands in row 1 after 1"),
         ({"data/file_index": -1}, "data/file_index: -1 to -1: no counts"),
         ({"data/file_index": 9}, "file-009.parquet: there is no such file"),
         ({"data/file_index": 1}, "rows: 7 of them, but the episodes listed for this file have 12"),

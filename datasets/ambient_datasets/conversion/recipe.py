@@ -18,7 +18,8 @@ from ambient_datasets.records import JSON, Episode
 from ambient_policy.errors import SettingsError
 
 # what a store remembers of its conversion even where nobody gave it
-ALWAYS = {item.name for item in fields(Request)} - {"episodes", "drop_last_observation", "where"}
+LATER = {"episodes", "drop_last_observation", "stamps", "where"}
+ALWAYS = {item.name for item in fields(Request)} - LATER
 
 
 @dataclass

@@ -4,7 +4,7 @@
 those too, is read one episode at a time by ``open_demonstrations`` and converted (``conversion/``).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -29,8 +29,12 @@ FORMATS = {
 }
 
 
-# settings of a request that only one format reads
-OWN = {"episodes": "robomimic", "drop_last_observation": "robomimic"}
+# settings of a request that not every format reads, what they are if left out, and who reads them
+OWN: Mapping[str, tuple[object, Sequence[str]]] = {
+    "episodes": (None, ["robomimic"]),
+    "drop_last_observation": (False, ["robomimic"]),
+    "stamps": ("check", ["lerobot", "diffusion_policy"]),
+}
 
 
 def open_demonstrations(path: StrPath, request: Request) -> Demonstrations:
@@ -48,10 +52,10 @@ def open_demonstrations(path: StrPath, request: Request) -> Demonstrations:
     kind = request.format
     if kind not in FORMATS:
         raise unknown("format", kind, FORMATS)
-    for name, format_name in OWN.items():
-        if kind != format_name and getattr(request, name):
+    for name, (silent, formats) in OWN.items():
+        if kind not in formats and getattr(request, name) != silent:
             raise SettingsError(
-                f"{name} = {getattr(request, name)!r}: only format={format_name} reads it, and "
+                f"{name} = {getattr(request, name)!r}: read of format={' or '.join(formats)}, and "
                 f"format={kind} is asked for. Leave it out."
             )
     module, function = FORMATS[kind]

@@ -3,7 +3,7 @@
 Kept: the features asked for, the cameras asked for, fps, the names of dimensions, the tasks as
 instruction. Checked on the way: every row's number and episode, and its timestamp against fps:
 counted from the episode's first, it may be off by ``lerobot_rows.TIME_TOLERANCE`` and one
-float32 rounding.
+float32 rounding, unless ``Request.stamps`` says what to do with a clock's stamps.
 Needs pyarrow (extra [lerobot]); cameras of type "video" need PyAV (extra [video]).
 """
 
@@ -29,9 +29,17 @@ from ambient_datasets.formats.lerobot_features import (
     frame_shape,
     name_columns,
 )
-from ambient_datasets.formats.lerobot_index import Index, data_file, film, read_index, read_tasks
+from ambient_datasets.formats.lerobot_index import (
+    Index,
+    check_templates,
+    data_file,
+    film,
+    read_index,
+    read_tasks,
+)
 from ambient_datasets.formats.lerobot_info import Info, read_info
-from ambient_datasets.formats.lerobot_rows import RESTORE, check_rows, check_steps
+from ambient_datasets.formats.lerobot_rows import RESTORE, check_rows, check_times, read_stamps
+from ambient_datasets.formats.stamps import nearest_rows
 from ambient_datasets.guards.apart import SECONDS, read_episode_apart
 from ambient_datasets.guards.film import find_decoder, read_film
 from ambient_datasets.guards.numbers import to_float32
@@ -46,7 +54,7 @@ from ambient_datasets.guards.pictures import check_memory, read_picture
 from ambient_datasets.records import JSON, Attributes, Episode, StrPath
 
 FRAME_SECONDS = 0.1  # a frame is decoded within this time, or never [s]
-ROW_KEYS = ("episode_index", "frame_index", "timestamp", "task_index")
+ROW_KEYS, TASK = ("episode_index", "frame_index", "timestamp"), "task_index"
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,8 +88,11 @@ class LeRobot:
         return self.stop - self.first
 
     def about(self, i: int) -> Mapping[str, JSON]:
-        """What the list of episodes tells of episode i: its steps."""
-        return {"length": int(self._index.lengths[self.first + i])}
+        """What the list of episodes tells of episode i: its steps, tasks, and plain values."""
+        about = self._index.about[self.first + i]
+        tasks = about.get("tasks")
+        words = {"instruction": "; ".join(map(str, tasks))} if isinstance(tasks, list) else {}
+        return {**words, **about, "length": int(self._index.lengths[self.first + i])}
 
     def episode(self, i: int) -> Episode:
         """Episode i of 0 to len - 1.
@@ -93,41 +104,55 @@ class LeRobot:
             raise fault(
                 self.info.root, "episodes", f"no episode {i}; {len(self)} given", "Ask less."
             )
-        number = self.first + i
-        path, place = data_file(self.info, self._index, number), f"episode {number}"
-        steps, shapes = int(self._index.lengths[number]), list(self.cameras.values())
+        i += self.first
+        number = int(self._index.numbers[i])
+        path, place = data_file(self.info, self._index, i), f"episode {number}"
+        steps, shapes = int(self._index.lengths[i]), list(self.cameras.values())
         check_memory(path, steps, shapes, number)
         return read_episode_apart(
             path,
             place,
-            lambda: self._read(path, number),
+            lambda: self._read(path, i),
             SECONDS + steps * len(shapes) * FRAME_SECONDS,
         )
 
-    def _read(self, path: Path, number: int) -> Episode:
+    def _read(self, path: Path, i: int) -> Episode:
         with open_parquet(path) as file:
-            return self._read_rows(path, file, number)
+            return self._read_rows(path, file, i)
 
-    def _read_rows(self, path: Path, file: pq.ParquetFile, number: int) -> Episode:
-        check_rows(path, file, int(self._index.rows[number]))
-        first = int(self._index.firsts[number])
-        stop = first + int(self._index.lengths[number])
-        keys = tuple(dict.fromkeys((*ROW_KEYS, *self.request.state, *self.request.action)))
-        columns = read_columns(path, file, keys, first, stop)
-        start = check_steps(path, columns, number, self.info.fps)
+    def _read_rows(self, path: Path, file: pq.ParquetFile, i: int) -> Episode:
+        check_rows(path, file, int(self._index.rows[i]))
+        number, first = int(self._index.numbers[i]), int(self._index.firsts[i])
+        stop = first + int(self._index.lengths[i])
+        tasks = (TASK,) if TASK in file.schema_arrow.names else ()
+        keys = (*ROW_KEYS, *tasks, *self.request.state, *self.request.action)
+        columns = read_columns(path, file, tuple(dict.fromkeys(keys)), first, stop)
+        seconds = read_stamps(path, columns, number)
+        rows = self._choose_rows(path, seconds, number)
         observations, actions = (
             np.concatenate([self._table(path, columns, key, number) for key in keys], axis=1)
             for keys in (self.request.state, self.request.action)
         )
+        start = float(seconds[0]) if self.request.stamps == "check" else 0.0
         return Episode(
-            observations,
-            actions,
+            observations[rows],
+            actions[rows],
             {
-                name: self._read_frames(path, file, name, key, number, start)
+                name: self._read_frames(path, file, name, key, i, start)[rows]
                 for name, key in self.request.cameras.items()
             },
-            self._instruction(path, columns["task_index"], number),
+            self._instruction(path, columns.get(TASK), i),
         )
+
+    def _choose_rows(
+        self, path: Path, seconds: NDArray[np.float64], number: int
+    ) -> slice | NDArray[np.int64]:
+        """The rows to take: all of them, or for each time the one stamped nearest."""
+        if self.request.stamps == "resample":
+            return nearest_rows(path, "timestamp", seconds, self.info.fps, number)
+        if self.request.stamps == "check":
+            check_times(path, seconds, number, self.info.fps)
+        return slice(None)
 
     def _table(
         self, path: Path, columns: Mapping[str, Any], key: str, number: int
@@ -136,21 +161,22 @@ class LeRobot:
         return to_float32(path, key, numbers(path, key, columns[key], width, number), number)
 
     def _read_frames(
-        self, path: Path, file: pq.ParquetFile, name: str, key: str, number: int, start: float
+        self, path: Path, file: pq.ParquetFile, name: str, key: str, i: int, start: float
     ) -> NDArray[np.uint8]:
         """(T,H,W,3) of a camera; ``start`` is the episode's first timestamp [s]."""
-        shape, length = self.cameras[name], int(self._index.lengths[number])
+        shape, length = self.cameras[name], int(self._index.lengths[i])
         if self.info.features[key].dtype == "video":
-            video, begin = film(self.info, self._index, number, key)
+            video, begin = film(self.info, self._index, i, key)
             times = begin + start + np.arange(length) / self.info.fps
-            return read_film(video, times, shape, self.info.fps, number)
-        return self._read_pictures(path, file, name, key, number)
+            return read_film(video, times, shape, self.info.fps, int(self._index.numbers[i]))
+        return self._read_pictures(path, file, name, key, i)
 
     def _read_pictures(
-        self, path: Path, file: pq.ParquetFile, name: str, key: str, number: int
+        self, path: Path, file: pq.ParquetFile, name: str, key: str, i: int
     ) -> NDArray[np.uint8]:
         """(T,H,W,3) from encoded pictures inside the parquet."""
-        first, length = int(self._index.firsts[number]), int(self._index.lengths[number])
+        number = int(self._index.numbers[i])
+        first, length = int(self._index.firsts[i]), int(self._index.lengths[i])
         frames, step = np.empty((length, *self.cameras[name]), np.uint8), 0
         for batch in batches(path, file, (key,), first, first + length):
             for cell in batch.column(key):
@@ -165,22 +191,39 @@ class LeRobot:
             raise fault(path, key, f"{step} frames for {length} steps", RESTORE, number)
         return frames
 
-    def _instruction(self, path: Path, column: Any, number: int) -> str | None:
+    def _instruction(self, path: Path, column: Any, i: int) -> str | None:
         """The episode's task, or None where it is empty.
 
-        Several stand in their order of appearance, with "; " between them.
+        Several stand in their order of appearance, with "; " between them. Without a column of
+        them it is what the list of episodes says, or the only task there is.
         """
-        tasks = dict.fromkeys(whole_numbers(path, "task_index", column, number).tolist())
+        number = int(self._index.numbers[i])
+        if column is None:
+            return self._listed_tasks(path, i)
+        tasks = dict.fromkeys(whole_numbers(path, TASK, column, number).tolist())
         strange = [task for task in tasks if task not in self._tasks]
         if strange:
             raise fault(
                 path,
-                "task_index",
+                TASK,
                 f"{strange[0]} is none of the {len(self._tasks)} listed tasks",
                 RESTORE,
                 number,
             )
         return "; ".join(self._tasks[task] for task in tasks) or None
+
+    def _listed_tasks(self, path: Path, i: int) -> str | None:
+        tasks = self._index.about[i].get("tasks")
+        if not isinstance(tasks, list) and len(self._tasks) != 1:
+            raise fault(
+                path,
+                TASK,
+                f"no such column, and there are {len(self._tasks)} tasks",
+                "Add the column, or name each episode's tasks in the list of episodes.",
+                int(self._index.numbers[i]),
+            )
+        words = tasks if isinstance(tasks, list) else list(self._tasks.values())
+        return "; ".join(map(str, words)) or None
 
 
 def open_lerobot(path: StrPath, request: Request) -> LeRobot:
@@ -200,6 +243,7 @@ def open_lerobot(path: StrPath, request: Request) -> LeRobot:
     if films:
         find_decoder(info.path)
     index = read_index(info, films)
+    check_templates(info, index, films)
     first, stop = find_split(info, request.split)
     state, action = (Labels(name_columns(info, keys)) for keys in (request.state, request.action))
     attributes = describe(info.root, request, state, action, info.fps)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ambient_datasets.faults import fault
 from ambient_datasets.formats.lerobot_info import EPISODE_FILES, RESTORE, Info, inside, whole
 from ambient_datasets.guards.apart import Arrays, read_apart
+from ambient_datasets.guards.files import refuse_pointer
 from ambient_datasets.guards.parquet import (
     count_rows,
     numbers,
@@ -26,6 +27,7 @@ from ambient_datasets.guards.parquet import (
     read_columns,
     whole_numbers,
 )
+from ambient_datasets.records import JSON
 from ambient_policy.plain_files import is_file
 
 EPISODE_LINES, TASK_LINES = "meta/episodes.jsonl", "meta/tasks.jsonl"
@@ -39,14 +41,17 @@ class Index:
     """Places of E episodes.
 
     Attributes:
+        numbers: (E,) of the episodes, rising; where some were deleted there are gaps.
         lengths: (E,) steps.
         firsts: (E,) row of each one's first step in its data file.
         rows: (E,) rows of that whole file.
         chunks, files: (E,) numbers of that file.
         film_chunks, film_files, film_starts: (E,) numbers of its video and the time [s] at which it
             begins there, by the key of the camera.
+        about: what the list says of each besides, by name.
     """
 
+    numbers: NDArray[np.int64]
     lengths: NDArray[np.int64]
     firsts: NDArray[np.int64]
     rows: NDArray[np.int64]
@@ -55,6 +60,7 @@ class Index:
     film_chunks: dict[str, NDArray[np.int64]]
     film_files: dict[str, NDArray[np.int64]]
     film_starts: dict[str, NDArray[np.float64]]
+    about: list[dict[str, JSON]]
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -64,7 +70,7 @@ def data_file(info: Info, index: Index, episode: int) -> Path:
     """The parquet of an episode."""
     chunk, file = int(index.chunks[episode]), int(index.files[episode])
     if info.version in EPISODE_FILES:
-        return info.data_file(episode_chunk=chunk, episode_index=file)
+        return info.data_file(episode_chunk=chunk, episode_index=file, chunk_index=chunk)
     return info.data_file(chunk_index=chunk, file_index=file)
 
 
@@ -73,8 +79,16 @@ def film(info: Info, index: Index, episode: int, key: str) -> tuple[Path, float]
     chunk, file = int(index.film_chunks[key][episode]), int(index.film_files[key][episode])
     start = float(index.film_starts[key][episode])
     if info.version in EPISODE_FILES:
-        return info.video_file(episode_chunk=chunk, episode_index=file, video_key=key), start
+        values = {"episode_chunk": chunk, "episode_index": file, "chunk_index": chunk}
+        return info.video_file(**values, video_key=key), start
     return info.video_file(chunk_index=chunk, file_index=file, video_key=key), start
+
+
+def check_templates(info: Info, index: Index, films: Sequence[str]) -> None:
+    """Refuse path templates that lead nowhere: every episode would fail by them."""
+    data_file(info, index, 0)
+    for key in films:
+        film(info, index, 0, key)
 
 
 def read_index(info: Info, films: Sequence[str]) -> Index:
@@ -93,7 +107,7 @@ def read_index(info: Info, films: Sequence[str]) -> Index:
                 info.path,
                 key,
                 f"{declared} declared, but the list of episodes has {counted}",
-                RESTORE,
+                f"Restore the list of episodes; where episodes were deleted, write {counted} here.",
             )
     return index
 
@@ -141,9 +155,10 @@ def _read_tasks(path: Path) -> Arrays:
 def _read_lines(info: Info, films: Sequence[str]) -> Index:
     """v2.1: one line and one file for each episode."""
     path = inside(info.root, EPISODE_LINES, "the list of episodes")
+    records = list(_lines(path))
     rows = [
         (whole(path, record, "episode_index", 0), whole(path, record, "length", 1))
-        for record in _lines(path)
+        for record in records
     ]
     lengths = np.array([length for _, length in rows], np.int64)
     numbers = np.array([number for number, _ in rows], np.int64)
@@ -151,6 +166,7 @@ def _read_lines(info: Info, films: Sequence[str]) -> Index:
     chunks = numbers // info.chunk_size
     zeros = np.zeros(len(rows))
     return Index(
+        numbers,
         lengths,
         np.zeros(len(rows), np.int64),
         lengths,
@@ -159,7 +175,18 @@ def _read_lines(info: Info, films: Sequence[str]) -> Index:
         dict.fromkeys(films, chunks),
         dict.fromkeys(films, numbers),
         dict.fromkeys(films, zeros),
+        [_plain_values(record) for record in records],
     )
+
+
+def _plain_values(record: dict[str, Any]) -> dict[str, JSON]:
+    """Of what a line says of its episode, numbers, texts and lists of texts."""
+    return {
+        key: value
+        for key, value in record.items()
+        if isinstance(value, bool | int | float | str)
+        or (isinstance(value, list) and all(isinstance(text, str) for text in value))
+    }
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -167,6 +194,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
     try:
         if not is_file(path):
             raise ValueError("no plain file")
+        refuse_pointer(path)
         with path.open(encoding="utf-8") as file:
             for number, line in enumerate(iter(lambda: file.readline(MAX_LINE), ""), 1):
                 record = json.loads(line) if line.strip() else {}
@@ -192,7 +220,9 @@ def _read_tables(info: Info, films: Sequence[str]) -> Index:
         whole[key] for key in ("length", "data/chunk_index", "data/file_index")
     )
     firsts, rows = _rows_in_files(lengths, chunks, files)
+    texts = json.loads(whole["about"].tobytes())
     return Index(
+        whole["episode_index"],
         lengths,
         firsts,
         rows,
@@ -201,6 +231,7 @@ def _read_tables(info: Info, films: Sequence[str]) -> Index:
         {key: whole[f"videos/{key}/chunk_index"] for key in films},
         {key: whole[f"videos/{key}/file_index"] for key in films},
         {key: whole[f"videos/{key}/from_timestamp"] for key in films},
+        texts,
     )
 
 
@@ -211,7 +242,32 @@ def _numbers(path: Path) -> list[int]:
 
 def _join(paths: Sequence[Path], films: Sequence[str]) -> Arrays:
     parts = [_read_table(path, films) for path in paths]
-    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    about = [line for path in paths for line in _read_about(path)]
+    joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    return {**joined, "about": np.frombuffer(json.dumps(about).encode(), np.uint8)}
+
+
+def _read_about(path: Path) -> list[dict[str, JSON]]:
+    """What a file of the list says of its episodes, in columns of plain values; no statistics."""
+    with open_parquet(path) as file:
+        plain = [
+            column.name
+            for column in file.schema_arrow
+            if "/" not in column.name
+            and _is_plain(column.type)
+            and file.schema_arrow.names.count(column.name) == 1
+        ]
+        rows = count_rows(path, file, plain)
+        columns = {key: read_columns(path, file, (key,), 0, rows)[key] for key in plain}
+        values = {key: column.to_pylist() for key, column in columns.items()}
+    return [{key: values[key][row] for key in plain} for row in range(rows)]
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return bool(pa.types.is_string(kind.value_type))
+    tests = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_string)
+    return any(test(kind) for test in tests)
 
 
 def _read_table(path: Path, films: Sequence[str]) -> dict[str, NDArray[Any]]:
@@ -257,13 +313,15 @@ def _check_lengths(path: Path, columns: dict[str, NDArray[Any]]) -> None:
 
 
 def _check_order(path: Path, episodes: NDArray[np.int64]) -> None:
-    wrong = episodes != np.arange(len(episodes))
+    """Numbers rise; there may be gaps, where episodes were deleted."""
+    wrong = np.diff(episodes, prepend=-1) <= 0
     if wrong.any():
         row = int(np.argmax(wrong))
         raise fault(
             path,
             "episode_index",
-            f"{episodes[row]} stands where {row} is due; episodes are numbered from 0 without gaps",
+            f"{episodes[row]} stands in row {row} after {episodes[max(row - 1, 0)]}; numbers of "
+            "episodes rise",
             RESTORE,
         )
 

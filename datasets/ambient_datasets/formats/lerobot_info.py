@@ -155,7 +155,7 @@ def fill(root: Path, key: str, template: str, values: Mapping[str, int | str]) -
             root / INFO,
             key,
             f"template '{template:.200}' has other placeholders than {', '.join(values)}",
-            "Write the template as lerobot does.",
+            "Write the template with those, as lerobot does.",
         )
     return inside(root, text, f"{key} = '{template:.200}'")
 
@@ -207,13 +207,14 @@ def _feature(path: Path, key: str, value: Any) -> Feature:
 
 
 def _names(value: Any) -> list[str]:
-    """Names in the shapes people write them: a list, {group: list}, {name: column}."""
+    """Names in the shapes people write them: lists, nested ones, {group: list}, {name: column}."""
     if isinstance(value, dict) and value and all(type(n) is int for n in value.values()):
         return sorted(value, key=lambda name: int(value[name]))
     if isinstance(value, dict):
         return [name for group in value.values() for name in _names(group)]
     if isinstance(value, list):
-        return [str(name) for name in value]
+        nested = (_names(name) if isinstance(name, list | dict) else [str(name)] for name in value)
+        return [name for names in nested for name in names]
     return []
 
 

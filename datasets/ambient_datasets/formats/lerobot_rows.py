@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ambient_datasets.faults import fault
+from ambient_datasets.formats.stamps import WAYS
 from ambient_datasets.guards.parquet import numbers, whole_numbers
 
 TIME_TOLERANCE = 1e-4  # [s], lerobot's own
@@ -28,8 +29,8 @@ def check_rows(path: Path, file: pq.ParquetFile, rows: int) -> None:
         )
 
 
-def check_steps(path: Path, columns: Mapping[str, Any], number: int, fps: float) -> float:
-    """The episode's first timestamp [s], once its rows prove to be its steps in order and time."""
+def read_stamps(path: Path, columns: Mapping[str, Any], number: int) -> NDArray[np.float64]:
+    """(T,) stamps [s] of an episode, once its rows prove to be its steps in order."""
     length = len(columns["timestamp"])
     for key, due in (
         ("episode_index", np.full(length, number)),
@@ -41,12 +42,11 @@ def check_steps(path: Path, columns: Mapping[str, Any], number: int, fps: float)
             raise fault(
                 path, key, f"step {step} reads {row[step]}, {due[step]} is due", RESTORE, number
             )
-    seconds = numbers(path, "timestamp", columns["timestamp"], 1, number)[:, 0].astype(np.float64)
-    _check_times(path, seconds, number, fps)
-    return float(seconds[0])
+    return numbers(path, "timestamp", columns["timestamp"], 1, number)[:, 0].astype(np.float64)
 
 
-def _check_times(path: Path, seconds: NDArray[np.float64], number: int, fps: float) -> None:
+def check_times(path: Path, seconds: NDArray[np.float64], number: int, fps: float) -> None:
+    """Refuse stamps that are not where the rate puts them, counted from the episode's first."""
     with np.errstate(invalid="ignore", over="ignore"):
         off = np.abs(seconds - seconds[0] - np.arange(len(seconds)) / fps)
         rounding = np.spacing(np.float32(np.abs(seconds).max()))
@@ -59,6 +59,6 @@ def _check_times(path: Path, seconds: NDArray[np.float64], number: int, fps: flo
         "timestamp",
         f"step {step} is the worst: it reads {seconds[step]:.6f} s, and {fps:g} fps puts it at "
         f"{seconds[0] + step / fps:.6f} s, more than {TIME_TOLERANCE:g} s away",
-        "Correct fps or the timestamps, or leave that episode out.",
+        f"Where the stamps are a clock's, {WAYS}; else correct fps or the timestamps.",
         number,
     )

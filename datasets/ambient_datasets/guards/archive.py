@@ -13,6 +13,7 @@ from zarr.storage import ZipStore
 
 from ambient_datasets.faults import fault
 from ambient_datasets.guards.codecs import strange_codecs
+from ambient_datasets.guards.files import refuse_pointer
 from ambient_policy.errors import DataError
 from ambient_policy.plain_files import check_file
 
@@ -39,6 +40,7 @@ def open_group(path: Path) -> Iterator[zarr.Group]:
         )
     try:
         if path.is_file():
+            refuse_pointer(path)
             _check_members(path)
         else:
             _check_folders(path)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambient_datasets.faults import fault
+from ambient_datasets.guards.files import refuse_pointer
 from ambient_policy.errors import DataError
 from ambient_policy.plain_files import is_file
 
@@ -46,6 +47,7 @@ def read_film(
     av = find_decoder(path)
     if not is_file(path):
         raise fault(path, "video", "there is no such file", RESTORE, episode)
+    refuse_pointer(path)
     try:
         with (
             path.open("rb") as file,

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ambient_datasets.faults import fault
+from ambient_datasets.guards.files import refuse_pointer
 from ambient_policy.errors import DataError
 from ambient_policy.plain_files import is_file
 
@@ -37,6 +38,7 @@ def open_parquet(path: Path) -> Iterator[pq.ParquetFile]:
     """
     if not is_file(path):
         raise DataError(f"{path}: there is no such file, and the metadata leads to it. {RESTORE}")
+    refuse_pointer(path)
     try:
         with pq.ParquetFile(
             path, pre_buffer=False, buffer_size=BUFFER, page_checksum_verification=True

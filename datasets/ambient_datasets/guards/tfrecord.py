@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambient_datasets.faults import fault
+from ambient_datasets.guards.files import refuse_pointer
 from ambient_policy.errors import DataError
 
 MAX_RECORD = 2**30  # one episode, its pictures encoded [byte]
@@ -37,6 +38,7 @@ def index_records(path: Path, expected: int) -> NDArray[np.int64]:
             number of records expected.
     """
     try:
+        refuse_pointer(path)
         with path.open("rb", buffering=0) as file:
             size = path.stat().st_size
             return _index(path, file, size, expected)
