@@ -30,7 +30,7 @@ def explain(error: BaseException, verb: str, overrides: Sequence[str]) -> Settin
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
         return unknown_key(typed, cause.parent_node._get_root(), verb)
     if "is not a ListConfig" in text:
-        text = f"a list is needed, as {key}=[a,b]"
+        return SettingsError(f"{typed} is a list: write {typed}={_in_brackets(typed, overrides)}")
     return SettingsError(f"{key}: {text}")
 
 
@@ -81,6 +81,13 @@ def _of_hydra(text: str, verb: str, overrides: Sequence[str]) -> SettingsError:
     if words.startswith("invalid literal for int()"):  # a name in a list
         words = f"A list has no entry {words.rpartition(' ')[2]}; give it whole, as key=[a,b]."
     return SettingsError(f"{words} ({' '.join(overrides)})")
+
+
+def _in_brackets(key: str, overrides: Sequence[str]) -> str:
+    """The last value that was typed for a key, as a list."""
+    pairs = [override.partition("=") for override in overrides]
+    values = [value for name, _, value in pairs if name.lstrip("+~") == key]
+    return f"[{values[-1] if values else 'a,b'}]"
 
 
 def _typed(key: str, overrides: Sequence[str]) -> str:

@@ -116,7 +116,7 @@ def test_several_values_are_for_a_sweep(refused: Refused) -> None:
         ("training.steps=1.5", ["'1.5'", "Integer"]),
         ("training.learning_rate=fast", ["'fast'", "Float"]),
         ("loss.ambient=perhaps", ["'perhaps'", "bool"]),
-        ("network.widths=3", ["a list is needed", "network.widths=[a,b]"]),
+        ("network.widths=3", ["network.widths is a list: write network.widths=[3]"]),
         ("network.widths=[a]", ["'a'", "Integer"]),
     ],
 )

@@ -17,6 +17,7 @@ from ambient_datasets.conversion.columns import unused
 from ambient_datasets.conversion.filters import count_failed, select
 from ambient_datasets.conversion.parts import CONVERTED, forget_parts, parts_folder
 from ambient_datasets.conversion.recipe import Recipe, follow
+from ambient_datasets.conversion.removal import discard
 from ambient_datasets.conversion.report import Conversion
 from ambient_datasets.conversion.settings import ConvertSettings
 from ambient_datasets.conversion.shards import Origin, fill_in_parts
@@ -56,8 +57,10 @@ def convert(settings: ConvertSettings, console: Console | None = None) -> Conver
     episodes = _choose(fitting, len(source), settings.max_episodes, settings.leave_out)
     extra = _extra(settings, len(source))
     with hold(out):
+        if _is_empty(out, extra):
+            discard(out)
         if not out.exists():
-            _begin(out, source, episodes[0], extra)
+            _begin(out, source, episodes, extra)
         missing = _missing(out, source, fitting, episodes, extra)
         clear_leftovers(out)
         stored = len(episodes) - len(missing)
@@ -87,19 +90,56 @@ def _fill(
     fill_in_parts(out.absolute(), origin, episodes, span, settings.jobs, bar.advance)
 
 
+def _is_empty(out: Path, extra: dict[str, JSON]) -> bool:
+    """Whether a store of another conversion lies there that failed before its first episode."""
+    if not (out / "zarr.json").is_file() or parts_folder(out).exists():
+        return False
+    stored, _ = _read(out)
+    other = stored.extra.get(CONVERTED)
+    return other not in (None, extra[CONVERTED]) and not len(_stored(out)[0])
+
+
 def _check_place(out: Path, path: Path) -> None:
     refuse_inside(out, path)
     if out.exists() and not out.is_dir():
         raise DataError(f"{out}: a file lies here, and a store is a folder. Give another out.")
 
 
-def _begin(out: Path, source: Demonstrations, first: int, extra: dict[str, JSON]) -> None:
-    """An empty store; a request that the first episode cannot answer is refused before."""
-    _read_episode(source, first, 0, out)
+def _begin(
+    out: Path, source: Demonstrations, episodes: Sequence[int], extra: dict[str, JSON]
+) -> None:
+    """An empty store; what no episode, or not the first one, can answer is refused before."""
+    _read_first(source, episodes, out)
     attributes = source.attributes
     described = replace(attributes, extra={**attributes.extra, **extra})
     with disk_errors(out):
         create_store(out, described, dict(source.cameras))
+
+
+def _read_first(source: Demonstrations, episodes: Sequence[int], out: Path) -> None:
+    """Read the first episode; where it fails, another one tells whether the fault is its own.
+
+    Raises:
+        DataError: with leaving the episode out as the remedy only if others can be read.
+    """
+    try:
+        source.episode(episodes[0])
+    except DataError as error:
+        others = [episodes[-1], *episodes[1:2]] if len(episodes) > 1 else []
+        if any(_is_readable(source, i) for i in others):
+            raise _of_episode(error, episodes[0], 0, out) from error
+        raise DataError(
+            f"{error} (Every episode that was tried fails, so the fault is the whole set's or the "
+            "recipe's. Nothing was written.)"
+        ) from error
+
+
+def _is_readable(source: Demonstrations, i: int) -> bool:
+    try:
+        source.episode(i)
+    except DataError:
+        return False
+    return True
 
 
 def _missing(
@@ -254,7 +294,13 @@ def _read_episode(source: Demonstrations, i: int, stored: int, out: Path) -> Epi
     try:
         return source.episode(i)
     except DataError as error:
-        raise DataError(
-            f"{error} (Episode {i} of the source, counted from 0; the {stored} before "
-            f"it are stored in {out}. To go on without it add {i} to leave_out.)"
-        ) from error
+        raise _of_episode(error, i, stored, out) from error
+
+
+def _of_episode(error: DataError, i: int, stored: int, out: Path) -> DataError:
+    """The fault of one episode, with the way on without it."""
+    before = f"the {stored} before it are stored in {out}" if stored else "nothing was written"
+    return DataError(
+        f"{error} (Episode {i} of the source, counted from 0; {before}. To go on without it add "
+        f"{i} to leave_out.)"
+    )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ambient_datasets.demonstrations import MAX_PIXELS, default_names
+from ambient_datasets.demonstrations import MAX_PIXELS, PICTURES_ALONE, default_names
 from ambient_datasets.faults import fault
 from ambient_datasets.formats.lerobot_info import Feature, Info
 
@@ -12,8 +12,16 @@ FRAMES = ("image", "video")
 def _feature(info: Info, key: str) -> Feature:
     if key not in info.features:
         known = ", ".join(info.features)
+        observed = any(
+            name.startswith("observation.") and feature.dtype not in FRAMES
+            for name, feature in info.features.items()
+        )
+        alone = "" if observed else PICTURES_ALONE
         raise fault(
-            info.path, f"features['{key}']", f"missing; there are {known:.500}", "Name one of them."
+            info.path,
+            f"features['{key}']",
+            f"missing; there are {known:.500}",
+            f"Name one of them.{alone}",
         )
     return info.features[key]
 

@@ -147,7 +147,7 @@ def test_a_fault_in_the_first_episode_binds_no_store(tmp_path: Path) -> None:
     state = np.ones((15, 2), np.float32)
     state[0] = np.nan
     write_source(tmp_path / "source.zarr", state=state)
-    with pytest.raises(DataError, match="data/state: episode 0: step 0.*the 0 before it"):
+    with pytest.raises(DataError, match="data/state: episode 0: step 0.*nothing was written"):
         run(tmp_path / "source.zarr")
     assert not (tmp_path / "out.zarr").exists()
 
