@@ -397,3 +397,41 @@ def test_whole_numbers_are_read(tmp_path: Path, kind: str) -> None:
     write_v2(tmp_path / "r.zarr", truth)
     episode = read(tmp_path / "r.zarr", ask(state=("state",)))[1]
     np.testing.assert_array_equal(episode.observations, truth["data/state"][3:8])
+
+
+def write_stamped(path: Path, step: float) -> Path:
+    """Two episodes of 20 rows with stamps so many seconds apart."""
+    rows = np.arange(1, 41, dtype=np.float32)[:, None]
+    stamps = 1e9 + np.arange(40) * step + np.repeat([0.0, 500.0], 20)
+    tables = {"data/state": rows, "data/action": -rows, "data/timestamp": stamps}
+    write_v2(path, {**tables, "meta/episode_ends": np.array([20, 40])})
+    return path
+
+
+def ask_rate(rate: float, **changes: Any) -> Request:
+    return Request("diffusion_policy", ["state"], ["action"], control_rate=rate, **changes)
+
+
+def test_a_rate_that_the_stamps_contradict_is_refused(tmp_path: Path) -> None:
+    path = write_stamped(tmp_path / "a.zarr", 0.1)
+    assert len(read(path, ask_rate(10))) == 2
+    with pytest.raises(DataError, match="data/timestamp: has 10 rows a second, but .* is 30 Hz"):
+        open_demonstrations(path, ask_rate(30))
+    assert [len(e) for e in read(path, ask_rate(30, stamps="ignore"))] == [20, 20]
+    names = {"observation_names": ("x",), "observation_units": ("m",), "action_units": ("m",)}
+    attributes = Attributes("push", "human", 30, **names, action_names=("a",))
+    with pytest.raises(DataError, match="data/timestamp: has 10 rows a second"):
+        open_diffusion_policy(
+            described(path, attributes, observation_keys=["state"], action_key="action")
+        )
+
+
+def test_rows_are_resampled_by_their_stamps(tmp_path: Path) -> None:
+    episodes = read(write_stamped(tmp_path / "a.zarr", 0.2), ask_rate(10, stamps="resample"))
+    assert [len(episode) for episode in episodes] == [39, 39]
+    assert episodes[1].observations[:4, 0].tolist() in ([21, 21, 22, 22], [21, 22, 22, 23])
+    np.testing.assert_array_equal(episodes[1].observations, -episodes[1].actions)
+    tables = {f"data/{key}": np.ones((4, 1), np.float32) for key in ("state", "action")}
+    write_v2(tmp_path / "b.zarr", {**tables, "meta/episode_ends": np.array([4])})
+    with pytest.raises(DataError, match="there is no data/timestamp"):
+        open_demonstrations(tmp_path / "b.zarr", ask_rate(10, stamps="resample"))

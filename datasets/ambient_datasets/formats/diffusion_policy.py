@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ambient_datasets.arrays import check_ends, find_stored
 from ambient_datasets.faults import fault
 from ambient_datasets.formats.replay_beside import read_beside
+from ambient_datasets.formats.stamps import REPLAY_STAMPS, check_rate, read_stamps
 from ambient_datasets.frames import open_frames
 from ambient_datasets.guards.archive import find_array, open_group
 from ambient_datasets.guards.chunks import check_chunks
@@ -46,6 +47,9 @@ def open_diffusion_policy(settings: SourceSettings, tables: Tables = Tables.memo
     attributes = _attributes(settings)
     with open_group(path) as group:
         ends = read_ends(group, path)
+        seconds = read_stamps(group, path, ends)
+        if seconds is not None:
+            check_rate(path, REPLAY_STAMPS, seconds, ends, attributes.control_rate)
         observed = _observations(group, settings, ends, attributes.observation_names)
         key, labels = (f"data/{settings.action_key}",), (attributes.action_names,)
         acted = StoredColumns(path, key, labels, ends)

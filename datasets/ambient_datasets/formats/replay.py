@@ -20,7 +20,7 @@ from ambient_datasets.demonstrations import MAX_FRAMES, Labels, Request, default
 from ambient_datasets.faults import fault
 from ambient_datasets.formats.diffusion_policy import ENDS, read_ends
 from ambient_datasets.formats.replay_beside import Beside, read_beside
-from ambient_datasets.formats.stamps import check_rate, nearest_rows
+from ambient_datasets.formats.stamps import REPLAY_STAMPS, check_rate, nearest_rows, read_stamps
 from ambient_datasets.frames import Frames, open_frames, to_bytes
 from ambient_datasets.guards.archive import open_group
 from ambient_datasets.guards.chunks import check_chunks
@@ -29,7 +29,6 @@ from ambient_datasets.records import JSON, Attributes, Episode, StrPath
 from ambient_policy.errors import DataError
 
 METADATA = (".zarray", "zarr.json")  # of an array, zarr v2 and v3
-STAMPS = "data/timestamp"  # [s]
 MAX_BYTES = MAX_FRAMES  # of one array in one episode, as it is stored [bytes]
 
 
@@ -94,7 +93,7 @@ class Replay:
         if self.seconds is None:
             return slice(None)
         seconds = self.seconds[self._first(i) : int(self.ends[i])]
-        return nearest_rows(self.path, STAMPS, seconds, self.attributes.control_rate, i)
+        return nearest_rows(self.path, REPLAY_STAMPS, seconds, self.attributes.control_rate, i)
 
     def _first(self, i: int) -> int:
         return int(self.ends[i - 1]) if i else 0
@@ -142,31 +141,18 @@ def open_replay(path: StrPath, request: Request) -> Replay:
         )
         frames = {name: _frames(group, path, key, ends) for name, key in request.cameras.items()}
         beside = read_beside(group, path, len(ends))
-        seconds = _read_stamps(group, path, ends) if request.stamps != "ignore" else None
+        seconds = read_stamps(group, path, ends) if request.stamps != "ignore" else None
     attributes = describe(path, request, observations, actions)
     if request.stamps == "resample" and seconds is None:
-        raise DataError(f"{path}: stamps = resample, but there is no {STAMPS}. Leave it out.")
+        raise DataError(
+            f"{path}: stamps = resample, but there is no {REPLAY_STAMPS}. Leave it out."
+        )
     if request.stamps == "check" and seconds is not None:
-        check_rate(path, STAMPS, seconds, ends, attributes.control_rate)
+        check_rate(path, REPLAY_STAMPS, seconds, ends, attributes.control_rate)
         seconds = None
     keys = tuple(sorted(_list_keys(path)))
     state, action = tuple(request.state), tuple(request.action)
     return Replay(path, attributes, ends, state, action, frames, keys, beside, seconds)
-
-
-def _read_stamps(
-    group: zarr.Group, path: Path, ends: NDArray[np.int64]
-) -> NDArray[np.float64] | None:
-    """(N,) seconds, as diffusion_policy's real robots stamp their rows; None where there are none."""
-    if STAMPS not in group:
-        return None
-    stored = find_stored(group, path, STAMPS, ends)
-    shape, rows = stored.array.shape, int(ends[-1])
-    if stored.array.dtype.kind not in "fiu" or math.prod(shape) != shape[0]:
-        return None  # of that name, but no stamps
-    stored.check_length()
-    check_chunks(stored)
-    return stored.read(0, rows).reshape(-1).astype(np.float64)
 
 
 def _list_keys(path: Path) -> set[str]:

@@ -4,19 +4,24 @@
 takes the rows as they come, "resample" takes for each time at the rate the row stamped nearest.
 """
 
+import math
 from pathlib import Path
 
 import numpy as np
+import zarr
 from numpy.typing import NDArray
 
+from ambient_datasets.arrays import find_stored
 from ambient_datasets.faults import fault
+from ambient_datasets.guards.chunks import check_chunks
 
 Seconds = NDArray[np.float64]
 
+REPLAY_STAMPS = "data/timestamp"  # of a diffusion_policy store
 DRIFT = 0.05  # the most that the median step may differ from the rate's
 STRETCH = 4  # times as many rows as were recorded, at the most, are made of them
 WAYS = (
-    "recipe.stamps=ignore takes the rows as they come, recipe.stamps=resample takes for each time "
+    "converting with recipe.stamps=ignore takes the rows as they come, recipe.stamps=resample takes for each time "
     "at the rate the row stamped nearest"
 )
 
@@ -75,3 +80,16 @@ def check_rate(
     seen = f"{1 / step:.4g} rows a second" if step > 0 else f"steps of {step:g} s"
     what = f"has {seen}, but the rate said is {rate:g} Hz"
     raise fault(path, key, what, f"Give the rate of the stamps as control_rate; {WAYS}.")
+
+
+def read_stamps(group: zarr.Group, path: Path, ends: NDArray[np.int64]) -> Seconds | None:
+    """(N,) stamps [s] as diffusion_policy's real robots write them; None where there are none."""
+    if REPLAY_STAMPS not in group:
+        return None
+    stored = find_stored(group, path, REPLAY_STAMPS, ends)
+    shape = stored.array.shape
+    if stored.array.dtype.kind not in "fiu" or math.prod(shape) != shape[0]:
+        return None  # of that name, but no stamps
+    stored.check_length()
+    check_chunks(stored)
+    return stored.read(0, shape[0]).reshape(-1).astype(np.float64)
