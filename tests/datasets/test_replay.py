@@ -418,8 +418,7 @@ def test_a_rate_that_the_stamps_contradict_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="data/timestamp: has 10 rows a second, but .* is 30 Hz"):
         open_demonstrations(path, ask_rate(30))
     assert [len(e) for e in read(path, ask_rate(30, stamps="ignore"))] == [20, 20]
-    names = {"observation_names": ("x",), "observation_units": ("m",), "action_units": ("m",)}
-    attributes = Attributes("push", "human", 30, **names, action_names=("a",))
+    attributes = Attributes("push", "human", 30, ("x",), ("m",), ("a",), ("m",))
     with pytest.raises(DataError, match="data/timestamp: has 10 rows a second"):
         open_diffusion_policy(
             described(path, attributes, observation_keys=["state"], action_key="action")
