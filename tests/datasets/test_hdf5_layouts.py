@@ -239,5 +239,5 @@ def test_lzf_that_unfolds_to_another_size_is_refused(tmp_path: Path) -> None:
 
 
 def test_settings_of_hdf5_are_refused_elsewhere(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="only format=robomimic reads it"):
+    with pytest.raises(SettingsError, match="read of format=robomimic, and format=lerobot"):
         run(tmp_path, format="lerobot", drop_last_observation=True)

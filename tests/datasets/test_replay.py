@@ -331,14 +331,14 @@ def test_metadata_that_is_no_small_plain_file_is_refused(
     path: Path, name: str, spoil: Callable[[Path], None]
 ) -> None:
     spoil(path / name)
-    with pytest.raises(DataError, match=f"{path}/{name}: no plain file of at most 16777216 bytes"):
+    with pytest.raises(DataError, match=f"{path}/{name}: (no plain|.* at most 16777216)"):
         read(path, ask())
 
 
 @pytest.mark.parametrize("spoil", [pipe, endless])
 def test_a_chunk_that_is_no_plain_file_is_lost(path: Path, spoil: Callable[[Path], None]) -> None:
     spoil(path / "data/state/0.0")
-    with pytest.raises(DataError, match="data/state: episode 0: chunk file '0.0' is lost"):
+    with pytest.raises(DataError, match="data/state: episode 0: chunk file '0.0' .*no plain file"):
         read(path, ask())
 
 

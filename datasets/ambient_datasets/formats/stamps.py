@@ -21,7 +21,7 @@ REPLAY_STAMPS = "data/timestamp"  # of a diffusion_policy store
 DRIFT = 0.05  # the most that the median step may differ from the rate's
 STRETCH = 4  # times as many rows as were recorded, at the most, are made of them
 WAYS = (
-    "converting with recipe.stamps=ignore takes the rows as they come, recipe.stamps=resample takes "
+    "converting with recipe.stamps=ignore takes rows as they come, with recipe.stamps=resample "
     "for each time at the rate the row stamped nearest"
 )
 
