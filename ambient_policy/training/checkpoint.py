@@ -131,7 +131,11 @@ def restore(folder: Path, state: TrainingState) -> None:
 
 
 def prune(root: Path, keep_last: int | None) -> None:
-    """Delete all checkpoints but the latest ``keep_last`` (None: all stay) and the best one."""
+    """Delete all checkpoints but the latest ``keep_last`` (None: all stay) and the best one.
+
+    What a kill left half-written or half-deleted goes too.
+    """
+    _sweep(root)
     if keep_last is None:
         return
     steps = steps_saved(root)

@@ -133,6 +133,8 @@ def train(
     world.check_equal(state.step, device)
     objective = build_objective(state.policy, settings, world)
     update = Update(state.policy, state.average, state.optimizer, choices)
+    if world.leads:
+        prune(checkpoints, choices.keep_last)  # which a kill may have come before
     losses: list[Tensor] = []
     norms: list[Tensor] = []
     rows, watch = world.rows(choices.batch), Stopwatch()
