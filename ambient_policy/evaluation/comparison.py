@@ -13,9 +13,13 @@ from ambient_policy.evaluation.statistics import (
     Bootstrap,
     Interval,
     levels_note,
-    wilson,
 )
 
+SUCCESS_OF_ONE = "Wilson interval, which counts every episode as independent."
+SUCCESS_OF_SEVERAL = (
+    "bootstrap over training seeds and starts, no narrower than Wilson's interval, which would "
+    "count every episode as independent and stands alone where an arm was trained once."
+)
 Episodes = Mapping[int, Sequence[EpisodeRecord]]  # training seed -> its episodes
 
 
@@ -108,7 +112,7 @@ def compare(
     if baseline is not None and baseline not in arms:
         raise unknown("baseline", baseline, arms)
     starts = _common_starts(arms)
-    trainings = min(len(episodes) for episodes in arms.values())
+    counts = [len(episodes) for episodes in arms.values()]
     rows = tuple(
         _row(
             name,
@@ -120,7 +124,7 @@ def compare(
         )
         for name, episodes in arms.items()
     )
-    return Table(rows, baseline, _notes(trainings, len(starts), baseline))
+    return Table(rows, baseline, _notes(min(counts), max(counts), len(starts), baseline))
 
 
 def _row(
@@ -142,7 +146,7 @@ def _row(
         trainings=len(episodes),
         episodes=len(everyone),
         successes=successes,
-        success=wilson(successes, len(everyone)),
+        success=bootstrap.share(_values(episodes, starts, "success", False)),
         squared_jerk_successes=mean("squared_jerk", successes=True),
         squared_jerk=mean("squared_jerk"),
         boundary_squared_jerk=mean("boundary_squared_jerk"),
@@ -210,11 +214,11 @@ def _common_starts(arms: Mapping[str, Episodes]) -> list[int]:
     return starts
 
 
-def _notes(trainings: int, starts: int, baseline: str | None) -> tuple[str, ...]:
+def _notes(fewest: int, most: int, starts: int, baseline: str | None) -> tuple[str, ...]:
     notes = (
         f"{starts} starts, the same for every arm and training seed.",
-        "Success: Wilson interval, which counts every episode as independent.",
-        levels_note(trainings),
+        f"Success: {SUCCESS_OF_ONE if most == 1 else SUCCESS_OF_SEVERAL}",
+        levels_note(fewest),
         "All intervals cover 95 %.",
     )
     if baseline is None:

@@ -74,6 +74,21 @@ class Bootstrap:
             draws.append(_divide(total, ((starts @ known.T) * trainings).sum(axis=1)))
         return self._percentiles(_nanmean(table), np.concatenate(draws), table.shape[1])
 
+    def share(self, successes: Floats) -> Interval:
+        """Return the share of successes in a table (S,E) of 0 and 1, or (E,) of one training.
+
+        Of one training it is Wilson's. Of several it is ``mean``'s, where a training that came out
+        well by luck counts once and not E times; but no narrower than Wilson's of all S*E episodes,
+        for a resample of nothing but successes would claim to be certain.
+        """
+        table = _table(successes)
+        pooled = wilson(int(table.sum()), table.size, self.confidence)
+        if len(table) == 1:
+            return pooled
+        levels = self.mean(table)
+        low, high = np.fmin(levels.low, pooled.low), np.fmax(levels.high, pooled.high)
+        return Interval(pooled.estimate, float(low), float(high))
+
     def difference(self, arm: Floats, baseline: Floats) -> Interval:
         """Return arm minus baseline, start by start: tables (S,E) and (S',E), the same E starts.
 

@@ -41,6 +41,37 @@ def test_wilson_covers() -> None:
     assert 0.93 < np.mean(hits) < 0.98
 
 
+def test_success_of_one_training_is_wilsons() -> None:
+    assert Bootstrap(0).share(np.array([1.0] * 93 + [0.0] * 7)) == wilson(93, 100)
+
+
+def test_trainings_that_fail_and_succeed_whole_leave_success_open() -> None:
+    """Pooled, 200 episodes would claim [43, 57] %."""
+    tables = [np.repeat(np.arange(n) % 2, 100).reshape(n, 100).astype(float) for n in (2, 10)]
+    two, ten = (Bootstrap(0).share(table) for table in tables)
+    assert (two.estimate, two.low, two.high) == (0.5, 0.0, 1.0)
+    assert 0.15 < ten.low < 0.25 and 0.75 < ten.high < 0.85
+
+
+def test_successes_alone_are_no_certainty() -> None:
+    assert Bootstrap(0).share(np.ones((3, 50))) == wilson(150, 150)
+
+
+@pytest.mark.parametrize("hard", [0.0, 1.0])
+def test_success_over_trainings_covers(hard: float) -> None:
+    """Ten trainings and forty starts, each more or less good and hard."""
+
+    def once(rng: Any) -> tuple[Interval, float]:
+        level = 1 + rng.normal(size=(10, 1)) + hard * rng.normal(size=40)
+        table = (level + rng.logistic(size=(10, 40)) > 0).astype(float)
+        return Bootstrap(0, 400).share(table), truth
+
+    random = np.random.default_rng(99)
+    spread = np.sqrt(1 + hard**2) * random.normal(size=100_000)
+    truth = float((1 / (1 + np.exp(-1 - spread))).mean())
+    assert 0.85 <= covered(once) <= 1
+
+
 def test_one_level_agrees_with_scipy() -> None:
     values = np.random.default_rng(1).exponential(size=80)
     own = Bootstrap(0).mean(values)
