@@ -153,6 +153,7 @@ def build_sampler(settings: RunSettings, mixture: Mixture) -> Sampler:
         mixture.episode_lengths,
         mixture.window_weight,
         law,
+        settings.horizons.pred - 1,
     )
 
 

@@ -60,15 +60,39 @@ def remarks(parts: Parts) -> Iterator[str]:
             "training.validation.every is null."
         )
     highest = sampler.law.sigma_hi
-    out_of_reach = np.isfinite(mixture.sigma_min) & (sampler.admission.threshold >= highest)
+    reachable = np.isfinite(sampler.admission.sigma_min)
+    out_of_reach = reachable & (sampler.admission.threshold >= highest)
     for source in np.unique(mixture.source_of_episode[out_of_reach]):
         count = (mixture.source_of_episode[out_of_reach] == source).sum()
         yield (
             f"{count} episodes of {mixture.names[source]} are annotated with a sigma_min that no "
             f"level of training exceeds (the highest is {highest:g}): they teach nothing above it."
         )
+    yield from _ends(parts)
     if mixture.trusted.all() and parts.settings.arm.suboptimal is not Teaches.everything:
         yield "every source is trusted, so the arm has nothing to hold back."
+
+
+def _ends(parts: Parts) -> Iterator[str]:
+    """What the ambient loss leaves out: chunks beyond the ends of episodes."""
+    mixture, sampler = parts.mixture, parts.sampler
+    finite = (mixture.sigma_min > 0) & (mixture.sigma_min < np.inf)
+    ambient = mixture.taught & finite & sampler.admission.ambient_loss
+    lengths, short = mixture.episode_lengths, ambient & sampler.too_short
+    long = ambient & ~short
+    if long.any():
+        left = sampler.ahead * long.sum() / lengths[long].sum()
+        yield (
+            "loss.ambient = true: above a sigma_min no chunk teaches that ends beyond its episode "
+            f"({left:.0%} of these windows): its repeated action would show through."
+        )
+    for source in np.unique(mixture.source_of_episode[short]):
+        count = (mixture.source_of_episode[short] == source).sum()
+        yield (
+            f"loss.ambient = true: {count} episodes of {mixture.names[source]} are shorter than a "
+            f"chunk ({sampler.ahead + 1} steps) and teach nothing above their sigma_min. Choose a "
+            "shorter horizons.pred, or loss.ambient=false."
+        )
 
 
 def show(rows: Iterable[Row], start: int, steps: int, console: Console) -> Iterator[Row]:

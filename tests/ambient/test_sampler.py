@@ -24,10 +24,11 @@ def sampler(
     weight: list[float],
     ambient_loss: bool = False,
     law: Law = LAW,
+    ahead: int = 0,
 ) -> Sampler:
     sizes = np.array(lengths, dtype=np.int64)
     admission = Admission(np.array(sigma_min), np.array(sigma_max), ambient_loss)
-    return Sampler(admission, np.cumsum(sizes) - sizes, sizes, np.array(weight), law)
+    return Sampler(admission, np.cumsum(sizes) - sizes, sizes, np.array(weight), law, ahead)
 
 
 def exact(s: Sampler, sigma: float) -> Sigma:
@@ -205,3 +206,48 @@ def test_bands_of_a_continuous_law_may_touch_for_one_sigma_is_never_drawn() -> N
 
 def test_an_uncovered_interval_beyond_the_ends_of_the_law_does_no_harm() -> None:
     assert sampler([0.001], [0.0], [1], [1.0], law=EDM).draw(0, 0, 9).sigma.shape == (9,)
+
+
+@given(episodes, st.integers(0, 4))
+def test_a_chunk_of_the_ambient_loss_lies_within_its_episode(
+    rows: list[tuple[float, float, int, float]], ahead: int
+) -> None:
+    """Copies of a last action, each with noise of its own, would show it below its sigma_min."""
+    rows.append((0.0, INF, 2, 0.5))
+    low, high, lengths, weights = (list(column) for column in zip(*rows, strict=True))
+    s = sampler(low, high, lengths, weights, True, ahead=ahead)
+    draw = s.draw(0, 0, 4000)
+    episode = np.searchsorted(s.starts, draw.window, side="right") - 1
+    left = s.starts[episode] + s.lengths[episode] - 1 - draw.window
+    assert (left >= np.where(draw.sigma_trust > 0, ahead, 0)).all()
+    assert s.admission.admits(episode, draw.sigma).all()
+
+
+def test_an_episode_keeps_its_weight_and_its_inner_windows_are_alike() -> None:
+    s = sampler([0.0, 0.3], [INF, 0.0], [10, 10], [1.0, 3.0], True, ahead=4)
+    draw = s.draw_at(np.full(40_000, 1.0), np.random.default_rng(0))
+    counts = np.bincount(draw.window, minlength=20)
+    assert counts[16:].sum() == 0  # chunks of 5 that would end beyond row 19
+    assert (
+        chisquare(counts[:16], 40_000 * np.r_[np.full(10, 1 / 40), np.full(6, 3 / 24)]).pvalue
+        > 1e-3
+    )
+
+
+def test_an_episode_shorter_than_a_chunk_teaches_nothing_by_the_ambient_loss() -> None:
+    args: tuple[list[float], list[float], list[int]] = [0.0, 0.3, 0.3], [INF, 0.0, 0.1], [4, 4, 5]
+    s = sampler(*args, [1.0] * 3, True, ahead=4)
+    assert s.too_short.tolist() == [False, True, False]
+    assert s.admission.threshold[:2].tolist() == [0, INF]
+    assert s.drawn.tolist() == [0, 2]
+    ordinary = sampler(*args, [1.0] * 3, False, ahead=4)
+    assert ordinary.drawn.tolist() == [0, 1, 2] and not ordinary.too_short.any()
+
+
+@given(episodes)
+def test_the_ordinary_loss_draws_what_it_drew(rows: list[tuple[float, float, int, float]]) -> None:
+    rows.append((0.0, INF, 2, 0.5))
+    low, high, lengths, weights = (list(column) for column in zip(*rows, strict=True))
+    one, two = (sampler(low, high, lengths, weights, ahead=n).draw(0, 3, 50) for n in (0, 15))
+    np.testing.assert_array_equal(one.window, two.window)
+    np.testing.assert_array_equal(one.sigma, two.sigma)

@@ -352,6 +352,11 @@ def test_a_policy_is_saved_with_its_table(both: list[str], tmp_path: Path) -> No
 
 
 def test_what_was_perhaps_not_meant_is_said(both: list[str], tmp_path: Path) -> None:
+    (said,) = remarks(parts(both))
+    assert "no chunk teaches that ends beyond its episode (75% of these windows)" in said
+    (said,) = remarks(parts([*both, "horizons.pred=24"]))
+    assert "3 episodes of other are shorter than a chunk (24 steps) and teach nothing" in said
+    both.append("loss.ambient=false")
     assert not list(remarks(parts(both)))
     (said,) = remarks(parts([*both, "training.validation.every=null"]))
     assert said.startswith("1 episodes are held out and nothing looks at them")
