@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from ambient_policy.errors import SettingsError, unknown
+from ambient_policy.plain_files import is_file
 
 PACKAGE = Path(__file__).resolve().parent.parent
 # in the wheel inside of the package, in a checkout beside it
@@ -53,6 +54,7 @@ def choices(group: str) -> dict[str, Path]:
         path.relative_to(folder / group).with_suffix("").as_posix(): path
         for folder in reversed(folders())
         for path in (folder / group).rglob("*.yaml")
+        if is_file(path)
     }
     return dict(sorted(named.items()))
 

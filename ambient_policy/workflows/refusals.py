@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import yaml
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
@@ -17,6 +18,11 @@ def explain(error: BaseException, verb: str, overrides: Sequence[str]) -> Settin
     """The error to show for one of hydra's."""
     if isinstance(error, OverrideParseException):
         return _unreadable(error.override)
+    if isinstance(error, yaml.YAMLError):
+        return SettingsError(
+            f"a config cannot be read: {' '.join(str(error).split())}. A config is plain YAML, "
+            "without tags of Python: mend that file."
+        )
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         return unknown(group, name, error.options)

@@ -6,6 +6,7 @@ from functools import cache
 from itertools import product
 from typing import Any, get_origin, get_type_hints
 
+import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_search_path import ConfigSearchPath
@@ -22,8 +23,15 @@ from ambient_policy.workflows import settings_of
 from ambient_policy.workflows.configs import CONFIGS, folders
 from ambient_policy.workflows.refusals import explain
 
-# what hydra raises for overrides; the last three where it trips over them
-REFUSALS = (HydraException, OmegaConfBaseException, ValueError, AttributeError, AssertionError)
+# what hydra raises for overrides and configs; the last three where it trips over them
+REFUSALS = (
+    HydraException,
+    OmegaConfBaseException,
+    yaml.YAMLError,
+    ValueError,
+    AttributeError,
+    AssertionError,
+)
 
 
 class OwnConfigs(SearchPathPlugin):

@@ -133,3 +133,22 @@ def test_every_data_config_can_be_annotated_and_plotted(config: str, data: str) 
     words = [f"data={data}", *(["sources.demonstrations.path=x"] * (data == "converted"))]
     settings = compose(config, [*words, "source=x", *more])
     assert settings.sources == compose("train", words).sources
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        (
+            "!!python/object/apply:os.system [exit]\n",
+            "could not determine a constructor for the tag",
+        ),
+        ("a: [1,\n", "while parsing"),
+        ("\0", "special characters are not allowed"),
+    ],
+)
+def test_a_config_that_is_no_plain_yaml(
+    own_configs: Callable[[str, str], None], text: str, part: str
+) -> None:
+    own_configs("experiment/own.yaml", text)
+    with pytest.raises(SettingsError, match=f"a config cannot be read: .*{part}.*own.yaml"):
+        compose("train", ["experiment=own"])
