@@ -1,4 +1,4 @@
-"""What a conversion does to demonstrations: reader, relabel, columns, resample, resize.
+"""What a conversion does to demonstrations: reader, relabel, columns, trim, resample, resize.
 
 Each step is a function from demonstrations to demonstrations; a step not asked for does not happen.
 """
@@ -13,6 +13,7 @@ from ambient_datasets.conversion.filters import check_filters
 from ambient_datasets.conversion.relabel import parse_action_from, relabel
 from ambient_datasets.conversion.resample import Resample, check_method, resample
 from ambient_datasets.conversion.resize import check_size, resize
+from ambient_datasets.conversion.trim import Trim, trim
 from ambient_datasets.demonstrations import Changed, Demonstrations, Request
 from ambient_datasets.records import JSON, Episode
 from ambient_policy.errors import SettingsError
@@ -33,6 +34,8 @@ class Recipe(Request):
     # the store's columns in order, made of the source's; none: all as they come
     observation_columns: list[Column] = field(default_factory=list)
     action_columns: list[Column] = field(default_factory=list)
+    # ends of episodes at which nothing moves are cut
+    trim: Trim = field(default_factory=Trim)
     # the store's rate, and how columns go there
     resample: Resample = field(default_factory=Resample)
     # [height, width] [px] of every camera in the store; null: as they come
@@ -94,6 +97,7 @@ def follow(path: Path, source: Demonstrations, recipe: Recipe) -> Demonstrations
     steps: tuple[Callable[[Path, Demonstrations, Recipe], Demonstrations], ...] = (
         _relabelled,
         _mapped,
+        _trimmed,
         _resampled,
         _resized,
         _instructed,
@@ -113,6 +117,10 @@ def _mapped(path: Path, source: Demonstrations, recipe: Recipe) -> Demonstration
     if not (recipe.observation_columns or recipe.action_columns):
         return source
     return map_columns(path, source, recipe.observation_columns, recipe.action_columns)
+
+
+def _trimmed(path: Path, source: Demonstrations, recipe: Recipe) -> Demonstrations:
+    return source if recipe.trim.speed is None else trim(path, source, recipe.trim)
 
 
 def _resampled(path: Path, source: Demonstrations, recipe: Recipe) -> Demonstrations:
