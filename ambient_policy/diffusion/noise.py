@@ -122,6 +122,10 @@ def as_table(sigma: Sigma, levels: Sigma) -> list[dict[str, float]]:
     return [{name: float(column[i]) for name, column in columns.items()} for i in range(len(sigma))]
 
 
+# what YAML and Python call infinite, where it comes as text: YAML reads .inf alone as a number
+INFINITE = {sign + word: float(f"{sign}inf") for sign in ("", "+", "-") for word in (".inf", "inf")}
+
+
 def resolve_sigma(setting: str, level: Any, levels: Sigma) -> float:
     """Read a noise level that a config states as a number (sigma) or in any coordinate.
 
@@ -141,7 +145,7 @@ def resolve_sigma(setting: str, level: Any, levels: Sigma) -> float:
             "value, e.g. {vp: 0.074} or {step: 3}."
         )
     ((name, value),) = entry.items()
-    value = np.inf if value == ".inf" else value  # YAML's word, where no YAML was read
+    value = INFINITE.get(str(value).lower(), value)
     low, high = known[name].low, known[name].high
     if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
         what = {"ve": "sigma"}.get(name, name)

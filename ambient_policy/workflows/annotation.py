@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ambient_datasets.normalizers import build_normalizers
 from ambient_datasets.source import Source
 from ambient_datasets.store import Annotation, Store, annotate_store
-from ambient_policy.diffusion.noise import resolve_sigma
+from ambient_policy.diffusion.noise import INFINITE, resolve_sigma
 from ambient_policy.errors import SettingsError, unknown
 from ambient_policy.jobs import JobSettings, open_jobs
 from ambient_policy.settings import DataSettings, NormalizerKind, SourceSettings
@@ -113,9 +113,13 @@ def thresholds_of(settings: AnnotateSettings, source: str, episodes: int) -> NDA
     return np.tile(pair, (episodes, 1))
 
 
+def _cell(text: str) -> float:
+    return float(INFINITE.get(text.strip().lower(), text))
+
+
 def _read(file: str, source: str, episodes: int) -> NDArray[np.float64]:
     try:
-        table = np.loadtxt(file, delimiter=",", ndmin=2)
+        table = np.loadtxt(file, delimiter=",", ndmin=2, encoding="utf-8", converters=_cell)
     except (OSError, ValueError) as error:
         raise SettingsError(
             f"table = {file} cannot be read: {str(error).rstrip('.')}. Write one line per episode "

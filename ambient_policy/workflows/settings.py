@@ -78,11 +78,17 @@ def _keys(verb: str) -> DictConfig:
     return config
 
 
+def _infinite(word: str) -> str:
+    """Hydra's word for infinity where an override has YAML's: loss.s_max=.inf."""
+    key, equals, value = word.partition("=")
+    return f"{key}=inf" if equals and value.lower() == ".inf" else word
+
+
 def _compose_config(verb: str, overrides: Sequence[str]) -> DictConfig:
     ConfigStore.instance().store(f"{verb}_settings", _keys(verb))
     try:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            config = hydra_compose(verb, list(overrides))
+            config = hydra_compose(verb, [_infinite(word) for word in overrides])
         typed = OmegaConf.merge(_typed(verb), config)
         missing = OmegaConf.missing_keys(typed) | OmegaConf.missing_keys(config)
     except REFUSALS as error:

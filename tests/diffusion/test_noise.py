@@ -87,6 +87,12 @@ def test_a_threshold_in_any_coordinate_is_a_sigma(level: Any, sigma: float) -> N
     assert resolve_sigma("tuned.sigma_min", level, LEVELS) == pytest.approx(sigma, rel=1e-12)
 
 
+@pytest.mark.parametrize("word", [".inf", "inf", ".Inf", "+.inf", np.inf])
+def test_infinity_has_several_names(word: str | float) -> None:
+    assert resolve_sigma("sigma_min", word, LEVELS) == np.inf
+    assert resolve_sigma("sigma_min", {"log_snr": f"-{word}".replace("-+", "-")}, LEVELS) == np.inf
+
+
 def test_a_threshold_at_a_step_excludes_that_step_exactly() -> None:
     assert resolve_sigma("sigma_min", {"step": 3}, LEVELS) == LEVELS[3]
 

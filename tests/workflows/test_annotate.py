@@ -22,7 +22,7 @@ def asked(maze: list[str]) -> list[str]:
 
 def test_a_table_has_a_line_for_each_episode(asked: list[str], tmp_path: Path) -> None:
     table = tmp_path / "thresholds.csv"
-    table.write_text("0,inf\n0.3,0\n0.5,0.1\n")
+    table.write_text("0,.inf\n0.3,0\n0.5,0.1\n")
     perform("annotate", [*asked, f"table={table}"])
     annotation: Any = open_store(tmp_path / "trusted.zarr").annotation
     np.testing.assert_array_equal(annotation.sigma_min, [0, 0.3, 0.5])

@@ -152,3 +152,11 @@ def test_a_config_that_is_no_plain_yaml(
     own_configs("experiment/own.yaml", text)
     with pytest.raises(SettingsError, match=f"a config cannot be read: .*{part}.*own.yaml"):
         compose("train", ["experiment=own"])
+
+
+@pytest.mark.parametrize("word", ["inf", ".inf"])
+def test_infinity_as_yaml_writes_it_is_infinity(word: str) -> None:
+    settings = compose(
+        "train", ["experiment=maze", f"tuned.sigma_min={word}", f"loss.s_max={word}"]
+    )
+    assert settings.tuned.sigma_min == settings.loss.s_max == float("inf")
