@@ -28,9 +28,9 @@ def swing(i: int, steps: int) -> Episode:
 def planted() -> list[Episode]:
     """30 like each other but for length, and five that are not."""
     episodes = [swing(i, 80 + i % 5) for i in range(30)]
-    jerky = np.random.default_rng(0).normal(0, 0.02, (80, 1)).astype(np.float32)
+    jerky = np.random.default_rng(0).normal(0, 0.02, (80, 1)) * [1, 0]
     seen, acted = episodes[0].observations.copy(), episodes[0].actions.copy()
-    episodes[3] = Episode(seen[:80] + jerky * [1, 0], acted[:80])
+    episodes[3] = Episode((seen[:80] + jerky).astype(np.float32), acted[:80])
     still = np.r_[np.zeros(50, int), np.arange(30)]
     episodes[7] = Episode(seen[still], acted[still])
     jump = episodes[11].observations.copy()

@@ -23,6 +23,7 @@ from ambient_datasets.conversion.settings import ConvertSettings
 from ambient_datasets.conversion.shards import Origin, fill_in_parts
 from ambient_datasets.demonstrations import Demonstrations
 from ambient_datasets.formats import open_demonstrations
+from ambient_datasets.formats.hub import parse_address
 from ambient_datasets.guards.archive import open_group
 from ambient_datasets.layout import find_cameras, read_attributes, read_ends, read_instructions
 from ambient_datasets.records import JSON, Attributes, Episode
@@ -49,6 +50,7 @@ def convert(settings: ConvertSettings, console: Console | None = None) -> Conver
         DataError: naming file and place; if another conversion lies at ``out``. Episodes before a
             faulty one stay stored.
     """
+    settings = _at_hand(settings)
     path, out, recipe = Path(settings.path), Path(settings.out), settings.recipe
     _check_place(out, path)
     reader = open_demonstrations(path, recipe)
@@ -74,6 +76,15 @@ def convert(settings: ConvertSettings, console: Console | None = None) -> Conver
             filtered=len(source) - len(fitting),
             failed=count_failed(reader, episodes),
         )
+
+
+def _at_hand(settings: ConvertSettings) -> ConvertSettings:
+    """The same conversion of a folder of this machine: a data set of the Hub is fetched."""
+    address = parse_address(settings.path)
+    if address is None:
+        return settings
+    recipe = replace(settings.recipe, source=settings.recipe.source or address.label)
+    return replace(settings, path=str(address.fetch()), recipe=recipe)
 
 
 def _fill(

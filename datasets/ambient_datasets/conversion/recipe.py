@@ -27,7 +27,8 @@ ALWAYS = {item.name for item in fields(Request)} - LATER
 class Recipe(Request):
     """A request to a reader, and what is done to the episodes that it hands over."""
 
-    # instead of action: "key[t+k]", that key k rows later, k >= 1; the last k rows go
+    # instead of action: "key[t+k]" or "key,key[t+k]", those keys k rows later, k >= 1; the last k
+    # rows go
     action_from: str | None = None
     # words for episodes that have none of their own; null: none
     instruction: str | None = None
@@ -43,13 +44,13 @@ class Recipe(Request):
 
     def __post_init__(self) -> None:
         if self.action_from is not None:
-            key, _ = parse_action_from(self.action_from)
-            if [*self.action] not in ([], [key]):
+            keys, _ = parse_action_from(self.action_from)
+            if [*self.action] not in ([], keys):
                 raise SettingsError(
                     f"action = {[*self.action]} and action_from = '{self.action_from}' given: the "
                     "action comes from one of them. Give action=[] beside action_from."
                 )
-            self.action = [key]
+            self.action = keys
         super().__post_init__()
         check_filters(self.where)
         self._check_methods()

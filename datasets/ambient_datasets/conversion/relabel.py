@@ -12,19 +12,20 @@ from ambient_datasets.records import Episode
 from ambient_policy.errors import DataError, SettingsError
 
 
-def parse_action_from(text: str) -> tuple[str, int]:
-    """ "observation.state[t+1]" -> ("observation.state", 1).
+def parse_action_from(text: str) -> tuple[list[str], int]:
+    """ "observation.state[t+1]" -> (["observation.state"], 1); "pos,rot[t+1]" has two keys.
 
     Raises:
         SettingsError: for any other form, or k < 1.
     """
     match = re.fullmatch(r"(.+)\[t\+([1-9][0-9]{0,5})\]", text)
-    if match is None:
+    keys = [key.strip() for key in match[1].split(",")] if match else []
+    if match is None or not all(keys):
         raise SettingsError(
             f"action_from = '{text}': give a key of the source and how many rows later it is read, "
-            "at least 1, for example observation.state[t+1]."
+            "at least 1, for example observation.state[t+1]; of several keys pos,rot,width[t+1]."
         )
-    return match[1], int(match[2])
+    return keys, int(match[2])
 
 
 def relabel(path: Path, source: Demonstrations, ahead: int) -> Demonstrations:

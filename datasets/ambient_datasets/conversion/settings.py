@@ -10,7 +10,7 @@ from ambient_policy.jobs import JobSettings
 class ConvertSettings:
     """Demonstrations of others, and the store of ours that they become."""
 
-    # the source: a file or folder, as its format has it
+    # the source: a file or folder, as its format has it, or hf://datasets/OWNER/NAME@REVISION
     path: str
     # folder of the store: a new one, or one begun with the same source and recipe
     out: str

@@ -14,6 +14,7 @@ from zarr.storage import ZipStore
 from ambient_datasets.faults import fault
 from ambient_datasets.guards.codecs import strange_codecs
 from ambient_datasets.guards.files import refuse_pointer
+from ambient_datasets.guards.jpegxl import MISSING, JpegXL, register
 from ambient_policy.errors import DataError
 from ambient_policy.plain_files import check_file
 
@@ -22,6 +23,8 @@ MAX_CHUNK = 2**28  # of one chunk of an array, unpacked
 MAX_METADATA = 2**24  # of one metadata file
 MAX_FOLDERS = 10_000  # in one folder: groups and arrays, of old layouts also chunks
 METADATA = (".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json")
+
+RESTORE = "Restore the store from a copy, or collect it again."
 
 AnyArray = zarr.Array[Any]
 
@@ -129,7 +132,7 @@ def find_array(group: zarr.Group, path: Path, key: str) -> AnyArray:
     try:
         if path.is_dir():
             _check_metadata(path / key, path)
-        node = group.get(key)
+        node = _get(group, key)
     except DataError:
         raise
     except Exception as error:  # whatever zarr makes of a broken metadata file
@@ -137,7 +140,7 @@ def find_array(group: zarr.Group, path: Path, key: str) -> AnyArray:
             path,
             key,
             f"its metadata cannot be read ({type(error).__name__}: {error})",
-            "Restore the store from a copy, or collect it again.",
+            MISSING if JpegXL.codec_id in str(error) else RESTORE,
         ) from error
     if not isinstance(node, zarr.Array):
         raise fault(
@@ -148,6 +151,16 @@ def find_array(group: zarr.Group, path: Path, key: str) -> AnyArray:
         )
     _check_declared(node, path, key)
     return node
+
+
+def _get(group: zarr.Group, key: str) -> Any:
+    """What lies under a key; the library of its pictures is loaded only if it names it."""
+    try:
+        return group.get(key)
+    except Exception as error:
+        if JpegXL.codec_id not in str(error) or not register():
+            raise
+        return group.get(key)
 
 
 def _check_declared(array: AnyArray, path: Path, key: str) -> None:

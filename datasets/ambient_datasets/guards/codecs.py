@@ -21,7 +21,7 @@ FILTERS = {
     "shuffle",
     "transpose",
 }
-COMPRESSIONS = {"blosc", "bz2", "gzip", "lz4", "zlib", "zstd"}
+COMPRESSIONS = {"blosc", "bz2", "gzip", "jpegxl", "lz4", "zlib", "zstd"}
 
 
 def list_codecs(array: zarr.Array[Any]) -> list[str]:

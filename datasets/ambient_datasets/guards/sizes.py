@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 from ambient_datasets.guards.archive import MAX_CHUNK, AnyArray
 from ambient_datasets.guards.codecs import list_codecs
+from ambient_datasets.guards.jpegxl import read_jpegxl
 
 BLOCK = 2**20
 HEADER = 18  # bytes of a chunk that tell its size: of zstd's frame the longest (RFC 8878, 3.1.1.1)
@@ -116,6 +117,7 @@ UNPACKED: dict[str, Callable[[BinaryIO, int, int], int]] = {
     "blosc": _read_blosc,
     "bz2": _count_bz2,
     "gzip": _count_gzip,
+    "jpegxl": read_jpegxl,
     "lz4": _read_lz4,
     "zlib": _count_zlib,
     "zstd": _read_zstd,

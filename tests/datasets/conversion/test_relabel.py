@@ -32,12 +32,13 @@ def test_what_is_too_short_is_named() -> None:
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
-        ("observation.state[t+1]", ("observation.state", 1)),
-        ("states[1:8][t+12]", ("states[1:8]", 12)),
-        ("steps/observation/state[t+2]", ("steps/observation/state", 2)),
+        ("observation.state[t+1]", (["observation.state"], 1)),
+        ("states[1:8][t+12]", (["states[1:8]"], 12)),
+        ("steps/observation/state[t+2]", (["steps/observation/state"], 2)),
+        ("pos, rot[t+1]", (["pos", "rot"], 1)),
     ],
 )
-def test_a_key_and_how_many_rows_later(text: str, parts: tuple[str, int]) -> None:
+def test_a_key_and_how_many_rows_later(text: str, parts: tuple[list[str], int]) -> None:
     assert parse_action_from(text) == parts
 
 
