@@ -1,10 +1,14 @@
 """Randomness is a function; kept noise is standard normal and addressed by row."""
 
+from typing import Any
+
 import numpy as np
+import pytest
 import torch
 from scipy.stats import kstest
 
 from ambient_policy.seeding import (
+    VERSION,
     generator,
     integer,
     normal_among,
@@ -18,6 +22,29 @@ def test_equal_arguments_give_equal_streams_and_others_do_not() -> None:
     np.testing.assert_array_equal(first, generator(1, "noise", 5).random(8))
     for other in (generator(2, "noise", 5), generator(1, "draws", 5), generator(1, "noise", 6)):
         assert (first != other.random(8)).all()
+
+
+def test_what_crc32_took_for_one_are_two() -> None:
+    """Of "plumless" and "buckeroo" it is the same, and a seed sequence is padded with zeros."""
+    parts: list[tuple[Any, ...]] = [
+        ("plumless",), ("buckeroo",), ("a",), ("a", 0), ("a", 0, 0), ("a", 1, 23), ("a", 12, 3),
+        ("a0",), ("", 0), ("5", 1), ("", 5, 1),
+    ]  # fmt: skip
+    numbers = {integer(seed, *part) for seed in (0, 1, 10) for part in parts}
+    assert len(numbers) == 3 * len(parts)
+
+
+def test_only_whole_numbers_are_steps() -> None:
+    with pytest.raises(TypeError):
+        generator(0, "noise", 1.5)  # type: ignore[arg-type]
+    assert integer(0, "noise", np.int64(3)) == integer(0, "noise", 3)  # type: ignore[arg-type]
+
+
+def test_the_numbers_of_this_version_stay() -> None:
+    """Whoever changes these raises ``VERSION``: runs of before cannot go on."""
+    assert VERSION == 2
+    assert integer(0, "weights") == 6709701002088139062
+    assert generator(1, "draws", 5).integers(1000, size=4).tolist() == [561, 530, 358, 304]
 
 
 def test_torch_generator_repeats() -> None:

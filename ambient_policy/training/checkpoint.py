@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ambient_policy import seeding
 from ambient_policy.errors import CheckpointError
 from ambient_policy.policy import Policy
 from ambient_policy.policy_folder import (
@@ -36,6 +37,8 @@ from ambient_policy.saved import (
 )
 from ambient_policy.settings import RunSettings
 from ambient_policy.spec import differences
+
+RANDOMNESS = "randomness"  # seeding.VERSION, absent where it was 1
 
 
 @dataclass
@@ -99,7 +102,8 @@ def _write(
         WEIGHTS: state.policy.state_dict(),
         OPTIMIZER: _optimizer_tensors(state.optimizer),
     }
-    write_folder(folder, {HELD_OUT_LOSS: held_out_loss, **described}, files)
+    record = {HELD_OUT_LOSS: held_out_loss, RANDOMNESS: seeding.VERSION, **described}
+    write_folder(folder, record, files)
     for file in folder.iterdir():
         _sync(file)
 
@@ -117,6 +121,7 @@ def restore(folder: Path, state: TrainingState) -> None:
             f"{folder} was trained with other values of {', '.join(other)} than this run has now "
             "(did its data change?). Restore the data, or give this run another label=."
         )
+    _check_randomness(folder, config.get(RANDOMNESS, 1))
     load_weights(state.policy, folder, config, WEIGHTS)
     load_weights(state.average, folder, config, MODEL)
     moments = read_tensors(folder, config, OPTIMIZER)
@@ -128,6 +133,16 @@ def restore(folder: Path, state: TrainingState) -> None:
             "Delete this checkpoint: the run resumes from the one before."
         ) from error
     state.step = config["step"]
+
+
+def _check_randomness(folder: Path, version: int) -> None:
+    if version != seeding.VERSION:
+        raise CheckpointError(
+            f"{folder} was trained with random numbers of version {version}, and here they are of "
+            f"version {seeding.VERSION}: other episodes would be held out and other noise be kept, "
+            "so the run would equal no unbroken one. Finish it with the version of ambient-policy "
+            f"that began it, or begin another one: label=..., perhaps with start_from={folder}."
+        )
 
 
 def prune(root: Path, keep_last: int | None) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from ambient_policy import seeding
 from ambient_policy.diffusion.grid import Spacing
 from ambient_policy.diffusion.solve import Solver
 from ambient_policy.errors import SettingsError
@@ -205,6 +206,7 @@ def summarize(settings: EvaluateSettings, saved: SavedPolicy) -> dict[str, Any]:
         "first_seed": settings.first_seed,
         "episodes": settings.episodes,
         "seed": settings.seed,
+        "randomness": seeding.VERSION,
         # its kind: cpu and cuda round differently
         "device": device_of(settings, saved).partition(":")[0],
         "solver": [solver.kind.value, solver.steps, solver.spacing.value],

@@ -1,6 +1,5 @@
 """Several stores behind one index: whose windows exist, how often, and at which noise levels."""
 
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from ambient_datasets.tables import JoinedTable
 from ambient_datasets.thresholds import resolve_thresholds
 from ambient_datasets.union import places, unite
 from ambient_policy.errors import DataError, SettingsError, listed
+from ambient_policy.seeding import integer
 from ambient_policy.settings import RunSettings, Trust
 
 
@@ -220,7 +220,7 @@ def _noise_row(name: str) -> int:
 
     It depends on the name alone, so a source keeps its noise whatever it is mixed with.
     """
-    return zlib.crc32(name.encode()) << 31
+    return integer(0, f"kept noise of {name}") >> 2  # with the rows of a store within an int64
 
 
 def _join_tables(

@@ -180,7 +180,7 @@ def test_sources_and_seeds_have_noise_of_their_own() -> None:
 
 
 def test_sources_share_no_noise_beyond_their_ends() -> None:
-    """The numbers of these two names differ in their highest bits alone."""
+    """CRC-32 of these two names differs in its highest bits alone."""
     mixture = join_sources([source(name, [1, 1]) for name in ("s4887", "s30400")])
     values = torch.cat([noise(mixture, t).kept_noise.flatten() for t in range(4)])
     assert len(set(values.tolist())) == len(values) == 4 * 8

@@ -88,7 +88,7 @@ def test_a_run_validates_keeps_its_best_and_resumes_alike(tmp_path: Path) -> Non
         keep_last=1,
         declared=Declared.best,
         validation=choices(),
-        learning_rate=3.0,  # gets worse, so that the best is not the last
+        learning_rate=2.0,  # gets worse, so that the best is not the last
     )
     _, rows = run_training(tmp_path / "whole", run, held_out=held_out())
     losses = {row["step"]: row["validation/loss"] for row in rows if "validation/loss" in row}

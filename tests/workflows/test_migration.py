@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ambient_policy import seeding
 from ambient_policy.cli import perform
 from ambient_policy.errors import AmbientPolicyError, CheckpointError, SettingsError
 from ambient_policy.evaluation.records import read_motions
@@ -47,6 +49,18 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_store(Path("trusted.zarr"))
     write_store(Path("suboptimal.zarr"), episodes=5)
     return tmp_path
+
+
+@pytest.fixture
+def then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random numbers as version 0.1 drew them."""
+
+    def stream(seed: int, purpose: str, *step: int) -> np.random.Philox:
+        entropy = [seed, zlib.crc32(purpose.encode()), *step]
+        return np.random.Philox(np.random.SeedSequence(entropy))
+
+    monkeypatch.setattr(seeding, "_stream", stream)
+    monkeypatch.setattr(seeding, "VERSION", 1)
 
 
 def weights_of(folder: Path, name: str) -> bytes:
@@ -91,6 +105,7 @@ def test_the_numbers_are_untouched(place: Path) -> None:
     assert perform("migrate", ["path=."]) == 0
 
 
+@pytest.mark.usefixtures("then")
 def test_it_evaluates_and_exports_as_before(place: Path) -> None:
     perform("migrate", ["path=runs"])
     perform("migrate", ["path=policy"])
@@ -108,6 +123,16 @@ def test_it_evaluates_and_exports_as_before(place: Path) -> None:
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+def test_it_does_not_go_on_under_other_random_numbers(place: Path) -> None:
+    perform("migrate", [f"path={RUN}"])
+    with pytest.raises(
+        CheckpointError, match=r"random numbers of version 1, .* start_from=runs/amb"
+    ):
+        perform("train", OVERRIDES)
+    perform("train", [*OVERRIDES, "label=new", f"start_from={RUN}/checkpoints/step-0000002"])
+
+
+@pytest.mark.usefixtures("then")
 def test_it_goes_on_as_if_never_interrupted(place: Path) -> None:
     perform("migrate", [f"path={RUN}"])
     rows = read_rows(RUN / "log.jsonl")
