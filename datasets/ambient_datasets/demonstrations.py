@@ -135,8 +135,8 @@ class Request:
     episodes: str | None = None
     # of HDF5: leave out the observation after the last action (T actions, T+1 observations)
     drop_last_observation: bool = False
-    # of lerobot and diffusion_policy: rows that are not stamped as the rate says are refused by
-    # "check"; "ignore" takes rows as they come, "resample" for each time the row stamped nearest
+    # rows that are not stamped as the rate says are refused by "check"; "ignore" takes rows as they
+    # come, "resample" (of lerobot and diffusion_policy) for each time the row stamped nearest
     stamps: str = "check"
     # episodes to take, by what is known of them: {success: true, operator: [ann, "b*"],
     # length: {least: 20, most: 400}}; none: all

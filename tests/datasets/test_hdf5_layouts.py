@@ -241,3 +241,17 @@ def test_lzf_that_unfolds_to_another_size_is_refused(tmp_path: Path) -> None:
 def test_settings_of_hdf5_are_refused_elsewhere(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="read of format=robomimic, and format=lerobot"):
         run(tmp_path, format="lerobot", drop_last_observation=True)
+
+
+def test_mujocos_time_in_the_states_is_compared_with_the_rate(tmp_path: Path) -> None:
+    write_groups(tmp_path / "a.hdf5", "data/demo_{}", model_file=["<mujoco/>"] * 3)
+    with h5py.File(tmp_path / "a.hdf5", "a") as file:
+        for i in range(3):
+            file[f"data/demo_{i}/states"] = np.stack([np.arange(T) / 20 + 0.3, np.ones(T)], 1)
+    text = refused(tmp_path / "a.hdf5", control_rate=10.0)
+    assert "states (MuJoCo's time): has 20 rows a second, but the rate said is 10 Hz" in text
+    assert "recipe.stamps=ignore" in text
+    assert run(tmp_path / "a.hdf5", control_rate=10.0, stamps="ignore").rows == 3 * T
+    assert run(tmp_path / "a.hdf5", out=tmp_path / "b.zarr", control_rate=20.0).rows == 3 * T
+    with pytest.raises(DataError, match="HDF5 is read row by row"):
+        run(tmp_path / "a.hdf5", control_rate=20.0, stamps="resample")

@@ -396,12 +396,12 @@ def test_robosuites_raw_demonstrations_open(task: str) -> None:
 @real
 def test_robosuites_old_file_has_no_actions() -> None:
     path = ROBOSUITE / "v0.3/SawyerLift/demo.hdf5"
-    request = ask(state=("states[1:8]",), cameras={}, control_rate=20.0)
+    request = ask(state=("states[1:8]",), cameras={}, control_rate=100.0)
     with pytest.raises(DataError, match="data/demo_1/actions: missing.*teaches nothing"):
         open_robomimic(path, request)
     commands = ("right_dpos", "right_dquat", "gripper_actuations")
     source = open_robomimic(
-        path, ask(state=("states[1:8]",), action=commands, cameras={}, control_rate=20.0)
+        path, ask(state=("states[1:8]",), action=commands, cameras={}, control_rate=100.0)
     )
     assert [source.episode(i).actions.shape for i in range(2)] == [(1058, 8), (837, 8)]
 

@@ -185,10 +185,10 @@ def test_what_is_not_understood_is_refused(
 def test_a_missing_library_is_named(
     replay: list[str], monkeypatch: pytest.MonkeyPatch, kind: str, library: str
 ) -> None:
-    monkeypatch.delitem(sys.modules, f"ambient_datasets.formats.{kind}", raising=False)
-    monkeypatch.setitem(sys.modules, library, None)
-    for name in [name for name in sys.modules if name.startswith(f"{library}.")]:
+    readers = f"ambient_datasets.formats.{kind}"
+    for name in [name for name in sys.modules if name.startswith((readers, f"{library}."))]:
         monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, library, None)
     text = f"format '{kind}' needs the package '{library}.*pip install 'ambient-policy.{kind}.'"
     with pytest.raises(SettingsError, match=text):
         perform("convert", [*replay, f"recipe.format={kind}"])

@@ -33,7 +33,7 @@ FORMATS = {
 OWN: Mapping[str, tuple[object, Sequence[str]]] = {
     "episodes": (None, ["robomimic"]),
     "drop_last_observation": (False, ["robomimic"]),
-    "stamps": ("check", ["lerobot", "diffusion_policy"]),
+    "stamps": ("check", ["lerobot", "diffusion_policy", "robomimic"]),
 }
 
 

@@ -35,6 +35,7 @@ from ambient_datasets.formats.robomimic_check import (
 )
 from ambient_datasets.formats.robomimic_layout import Index, read_index
 from ambient_datasets.formats.robomimic_places import DATA, Demo, open_demo
+from ambient_datasets.formats.stamps import AS_THEY_COME, compare_rate
 from ambient_datasets.guards.apart import RESTORE, read_apart, read_episode_apart
 from ambient_datasets.guards.hdf5 import find_array, join, read_array, read_text
 from ambient_datasets.guards.numbers import to_float32
@@ -106,6 +107,10 @@ def open_robomimic(path: StrPath, request: Request) -> RobomimicDemonstrations:
         DataError: naming file and place, among others for a demonstration without actions.
     """
     path = Path(path)
+    if request.stamps == "resample":
+        raise DataError(
+            f"{path}: stamps = resample: HDF5 is read row by row. Give check or ignore."
+        )
     index = Index.decode(read_apart(path, "the file", lambda: read_index(path, request).encode()))
     observations, actions = (
         Labels([name for part in parts for name in part.names])
@@ -113,6 +118,9 @@ def open_robomimic(path: StrPath, request: Request) -> RobomimicDemonstrations:
     )
     rate = _control_rate(index.world, path)
     attributes = describe(path, request, observations, actions, rate)
+    if index.clock is not None and request.stamps == "check":
+        key = "states (MuJoCo's time)"
+        compare_rate(path, key, index.clock, attributes.control_rate, AS_THEY_COME)
     return RobomimicDemonstrations(path, replace(attributes, extra=dict(index.world)), index)
 
 

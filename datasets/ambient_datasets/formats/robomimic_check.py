@@ -31,6 +31,7 @@ from ambient_datasets.records import JSON
 from ambient_policy.errors import DataError
 
 OBS = "obs"
+MODEL, STATES = "model_file", "states"  # MuJoCo's XML and its flattened states
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,23 @@ def check_total(demo: Demo, rows: int) -> None:
     if total is not None and total != rows:
         what = f"attribute 'total' says {total} rows, but there are {rows}"
         raise fault(demo.path, demo.parent_place, what, RESTORE)
+
+
+def median_step(demo: Demo) -> float | None:
+    """Of the time [s] that begins MuJoCo's flattened states; None where there are none such.
+
+    robosuite and robomimic write the model's XML beside them.
+    """
+    if read_scalars(demo.group, demo.path, demo.place, {MODEL}).get(MODEL) is None:
+        return None
+    if STATES not in list_names(demo.group, demo.path, demo.place):
+        return None
+    array = find_array(demo.group, demo.path, demo.place, STATES)
+    if array.dtype.kind != "f" or array.ndim != 2 or len(array) < 2 or not array.shape[1]:
+        return None
+    steps = np.diff(read_array(array, demo.path, join(demo.place, STATES))[:, 0])
+    step = float(np.median(steps))
+    return step if math.isfinite(step) and (steps > 0).all() else None
 
 
 def is_packed(array: h5py.Dataset) -> bool:

@@ -21,6 +21,7 @@ from ambient_datasets.formats.robomimic_check import (
     count_steps,
     explain_missing,
     frame_shape,
+    median_step,
     read_json,
 )
 from ambient_datasets.formats.robomimic_places import (
@@ -58,6 +59,7 @@ class Index:
         world: the file's own description of it.
         dropped: the last observation of each, for which there is no action.
         keys: of the first demonstration's arrays that have a row for each step, sorted.
+        clock: median step of MuJoCo's time in the first demonstration's states [s]; None without.
         steps: of each demonstration.
         about: what is known of each demonstration besides, by name.
     """
@@ -69,6 +71,7 @@ class Index:
     shapes: dict[str, list[int]]
     world: dict[str, dict[str, JSON]]
     dropped: bool
+    clock: float | None
     keys: list[str]
     steps: list[int]
     about: list[dict[str, JSON]]
@@ -121,6 +124,7 @@ def _describe(demo: Demo, places: list[Place], request: Request) -> Index:
         {name: list(frame_shape(demo, key)) for name, key in pictures.items()},
         _read_world(demo),
         request.drop_last_observation,
+        median_step(demo),
         [],
         [],
         [],

@@ -25,6 +25,8 @@ WAYS = (
     "for each time at the rate the row stamped nearest"
 )
 
+AS_THEY_COME = "converting with recipe.stamps=ignore takes rows as they come"
+
 
 def nearest_rows(
     path: Path, key: str, seconds: Seconds, rate: float, episode: int
@@ -72,14 +74,17 @@ def check_rate(
     steps = np.diff(seconds)
     inside = np.ones(len(steps), bool)
     inside[ends[:-1] - 1] = False
-    if not inside.any():
-        return
-    step = float(np.median(steps[inside]))
+    if inside.any():
+        compare_rate(path, key, float(np.median(steps[inside])), rate)
+
+
+def compare_rate(path: Path, key: str, step: float, rate: float, ways: str = WAYS) -> None:
+    """Refuse a rate [Hz] that the median step [s] of the stamps contradicts; as ``check_rate``."""
     if abs(step * rate - 1) <= DRIFT:
         return
     seen = f"{1 / step:.4g} rows a second" if step > 0 else f"steps of {step:g} s"
     what = f"has {seen}, but the rate said is {rate:g} Hz"
-    raise fault(path, key, what, f"Give the rate of the stamps as control_rate; {WAYS}.")
+    raise fault(path, key, what, f"Give the rate of the stamps as control_rate; {ways}.")
 
 
 def read_stamps(group: zarr.Group, path: Path, ends: NDArray[np.int64]) -> Seconds | None:
