@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Representation(Enum):
-    """What the network learns of the actions: the table at the top of this file."""
+    """What the network learns of the actions."""
 
     absolute = "absolute"  # the commanded actions a(k)
     relative = "relative"  # a(k) - origin

@@ -24,6 +24,9 @@ def perform(verb: str, overrides: Sequence[str]) -> Any:
     return function(compose(verb, overrides) if is_composed(verb) else overrides)
 
 
+PATIENCE = 10.0  # of SIGTERM with a command that does not end [s]
+
+
 class Terminated(KeyboardInterrupt):
     """The system asks this process to end (SIGTERM), as Ctrl-C does."""
 
@@ -53,7 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _terminations() -> Iterator[None]:
     """SIGTERM ends the block as Ctrl-C does: what it opened is closed, what it started ends."""
 
+    patience = threading.Timer(PATIENCE, os._exit, (143,))  # a library may not let go
+    patience.daemon = True
+
     def end(number: int, frame: object) -> None:
+        if not patience.is_alive():
+            patience.start()
         raise Terminated
 
     if threading.current_thread() is not threading.main_thread():
@@ -63,6 +71,7 @@ def _terminations() -> Iterator[None]:
     try:
         yield
     finally:
+        patience.cancel()
         signal.signal(signal.SIGTERM, before)
 
 

@@ -30,7 +30,7 @@ MAX_STEPS = 10_000
 
 
 class Spacing(Enum):
-    """Where the levels lie: the table at the top of this file."""
+    """Where the levels lie."""
 
     leading = "leading"  # every (K // n)-th level from the lowest
     trailing = "trailing"  # every (K / n)-th from the highest

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Prediction(Enum):
-    """The quantity that F estimates."""
+    """The quantity that the network estimates."""
 
     x0 = "x0"  # the clean chunk
     eps = "eps"  # the noise

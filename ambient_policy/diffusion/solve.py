@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class Solver(Enum):
-    """How to go from one level to the next: the table at the top of this file."""
+    """How to go from one level to the next."""
 
     ddim = "ddim"  # deterministic, first order
     ddpm = "ddpm"  # with fresh noise at each step

@@ -144,7 +144,8 @@ def find_spec(env_id: str) -> EnvSpec:
     if name not in gymnasium.registry:
         raise SettingsError(
             f"{unknown('environment', name, _candidates(name))} If another package registers it, "
-            f"install that package and write 'package:{name}'."
+            f"install that package and write 'package:{name}'. The policy of a robot without a "
+            "world is not rolled out; it acts by policy.actor()."
         )
     return gymnasium.registry[name]
 

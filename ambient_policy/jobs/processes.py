@@ -47,7 +47,8 @@ class Processes:
     def submit(self, call: Call, items: Sequence[Arguments]) -> Sequence[Any]:
         """Queue the calls."""
         try:
-            return [self.pool.submit(call, item) for item in items]
+            with _deaf_to_interrupts():
+                return [self.pool.submit(call, item) for item in items]
         except BrokenProcessPool as error:
             raise killed(error) from error
 
@@ -61,6 +62,16 @@ class Processes:
             return task.result()
         except BrokenProcessPool as error:
             raise killed(error) from error
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes that start in the block do not hear Ctrl-C, not even while they import."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -87,12 +87,13 @@ def check_finite(
         return
     step = first + bad[0]
     sigma = batch_at(step).sigma
+    saved = steps_saved(checkpoints)
+    last = f"The last good checkpoint lies in {checkpoints}" if saved else "There is no checkpoint"
     raise DivergenceError(
         f"loss is {losses[bad[0]].item()}, its gradient's norm {norms[bad[0]].item()} at step "
         f"{step} (batch of {len(sigma)} draws of seed {settings.seed}, step {step}; sigma "
-        f"{sigma.min().item():.4g} to {sigma.max().item():.4g}). The last good checkpoint lies in "
-        f"{checkpoints}. Lower training.learning_rate, or look for outliers in the data of that "
-        "batch."
+        f"{sigma.min().item():.4g} to {sigma.max().item():.4g}). {last}. Lower "
+        "training.learning_rate, or look for outliers in the data of that batch."
     )
 
 

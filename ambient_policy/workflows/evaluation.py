@@ -16,7 +16,7 @@ from rich.console import Console
 from ambient_policy import seeding
 from ambient_policy.diffusion.grid import Spacing
 from ambient_policy.diffusion.solve import Solver
-from ambient_policy.errors import SettingsError
+from ambient_policy.errors import SettingsError, unknown
 from ambient_policy.evaluation.comparison import compare
 from ambient_policy.evaluation.records import (
     EpisodeRecord,
@@ -28,7 +28,7 @@ from ambient_policy.evaluation.records import (
 from ambient_policy.evaluation.rollout import rollout
 from ambient_policy.evaluation.tables import print_comparison
 from ambient_policy.evaluation.trajectory import Trajectory
-from ambient_policy.evaluation.worlds import check_named
+from ambient_policy.evaluation.worlds import check_named, find_spec
 from ambient_policy.files import disk_errors, hold, write_text
 from ambient_policy.policy import Policy
 from ambient_policy.progress import progress
@@ -41,6 +41,7 @@ from ambient_policy.workflows.film import VIDEOS, film
 from ambient_policy.workflows.world import worlds_of
 
 SUMMARY, EPISODES, MOTIONS = "evaluation.json", "episodes.jsonl", "motions.npz"
+FORMATS = ("mp4", "gif")  # of videos
 FILES = (SUMMARY, EPISODES, MOTIONS, VIDEOS)
 
 
@@ -102,6 +103,18 @@ class EvaluateSettings(RolloutSettings):
     # folder of the results; null = evaluation/ in that of the run
     out: str | None = None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.video_format not in FORMATS:
+            raise unknown("video_format", self.video_format, FORMATS)
+        last = self.first_seed + self.episodes - 1
+        for seed in self.videos:
+            if not self.first_seed <= seed <= last:
+                raise SettingsError(
+                    f"videos: no episode of seed {seed} is evaluated; choose among "
+                    f"{self.first_seed} to {last}, or change first_seed and episodes."
+                )
+
     @property
     def folder(self) -> Path:
         """Where the results go."""
@@ -116,13 +129,14 @@ def load(settings: EvaluateSettings) -> SavedPolicy:
     """
     saved = open_policy(settings.run, settings.checkpoint)
     spec = saved.policy.spec
+    check_named(spec.task, settings.world)
     if not saved.settings.task.path:
+        find_spec(spec.task)  # without a world no path helps
         raise SettingsError(
             f"{settings.run} was trained with task.path = []: name the two observations whose path "
             f"is measured, of {', '.join(spec.own_observations)}, and train with them, e.g. "
             "'task.path=[x,y]'."
         )
-    check_named(spec.task, settings.world)
     policy = saved.policy.with_solver(settings.solver.apply(spec.solver))
     policy.spec.solver.calls(spec.noise)  # refuses a grid that does not fit
     return replace(saved, policy=policy)

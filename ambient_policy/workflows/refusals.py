@@ -35,6 +35,9 @@ def explain(error: BaseException, verb: str, overrides: Sequence[str]) -> Settin
     typed = _typed(key, overrides)
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
         return unknown_key(typed, cause.parent_node._get_root(), verb)
+    if "MissingMandatoryValue" in text:
+        name = text.rpartition(" ")[2]
+        return SettingsError(f"no value for {name}; give it as {name}=...")
     if "is not a ListConfig" in text:
         return SettingsError(f"{typed} is a list: write {typed}={_in_brackets(typed, overrides)}")
     return SettingsError(f"{key}: {text}")

@@ -1,6 +1,6 @@
 """What a person sees of a training: who teaches what, how far it is, how fast it went."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,12 @@ from ambient_policy.workflows.contributions import contributions
 from ambient_policy.workflows.preparation import Parts
 
 Row = dict[str, Any]
+TUNED = "tuned"  # who says a threshold, in ``Mixture.origins``
 
 
 def show_sources(parts: Parts, console: Console) -> None:
     """The arm, a row for each source, and remarks."""
-    console.print(arm_in_words(parts.settings))
+    console.print(arm_in_words(parts.settings, parts.mixture.origins))
     if any(parts.mixture.origins):
         named = zip(parts.mixture.names, parts.mixture.origins, strict=True)
         origins = listed((f"{name} by {origin}" for name, origin in named if origin), most=6)
@@ -29,9 +30,15 @@ def show_sources(parts: Parts, console: Console) -> None:
         console.print(f"note: {remark}")
 
 
-def arm_in_words(settings: RunSettings) -> str:
-    """What each role teaches, with the numbers of ``tuned`` that the arm reads."""
+def arm_in_words(settings: RunSettings, origins: Sequence[str] = (TUNED,)) -> str:
+    """What each role teaches, with the numbers of ``tuned`` that the arm reads.
+
+    Args:
+        settings: of the run.
+        origins: who says the thresholds of each source.
+    """
     arm, tuned = settings.arm, settings.tuned
+    reads = arm.reads if any(TUNED in origin for origin in origins) else ()
     words = {
         Teaches.everything: "every noise level",
         Teaches.nothing: "none",
@@ -41,7 +48,7 @@ def arm_in_words(settings: RunSettings) -> str:
     }
     shared = [
         f"{name} = {getattr(tuned, name):.4g}"
-        for name in (*arm.reads, *["trusted_weight"] * arm.reweight)
+        for name in (*reads, *["trusted_weight"] * arm.reweight)
         if getattr(tuned, name) is not None
     ]
     return (
@@ -50,10 +57,23 @@ def arm_in_words(settings: RunSettings) -> str:
     )
 
 
+def _unused_numbers(settings: RunSettings, origins: Sequence[str]) -> Iterator[str]:
+    """Thresholds of ``tuned`` that reach no source: a sweep over them trains equal runs."""
+    if any(TUNED in origin for origin in origins):
+        return
+    for name in settings.arm.reads:
+        if getattr(settings.tuned, name) is not None:
+            yield (
+                f"tuned.{name} = {getattr(settings.tuned, name):.4g} is not used: the sources say "
+                "their thresholds themselves, by settings or by the annotation of their store."
+            )
+
+
 def remarks(parts: Parts) -> Iterator[str]:
     """What is allowed, and perhaps not what was meant."""
     mixture, sampler = parts.mixture, parts.sampler
     yield from parts.remarks
+    yield from _unused_numbers(parts.settings, mixture.origins)
     if mixture.held_out.any() and parts.settings.training.validation.every is None:
         yield (
             f"{mixture.held_out.sum()} episodes are held out and nothing looks at them: "

@@ -175,7 +175,7 @@ def test_sizes_that_do_not_fit_the_network(
         ("training.device=quantum", ["training.device", "quantum", "cpu"]),
         ("training.device=cuda:77", ["training.device", "cuda:77", "cpu"]),
         ("solver.steps=21", ["solver.steps = 21", "noise.levels = 20"]),
-        ("solver.steps=0", ["solver.steps = 0", "at least 1"]),
+        ("solver.steps=0", ["solver.steps = 0", "from 1 to"]),
         ("solver.steps=1", ["solver.steps = 1", "sigma = 0.0898", "trailing or linspace"]),
         ("normalizer.actions.low=[0]", ["normalizer.actions", "low has 1", "2 dimensions"]),
         ("normalizer.actions.low=[6,0]", ["normalizer.actions", "low[0] = 6.0", "high[0] = 5.0"]),
