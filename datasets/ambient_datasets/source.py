@@ -131,6 +131,6 @@ def _check_episodes(source: Source) -> None:
     if most is not None and not 1 <= most <= len(store):
         raise DataError(
             f"{store.path}: source '{source.name}': max_episodes = {most}, but the store holds "
-            f"{len(store)}. Set sources.{source.name}.max_episodes to 1 to {len(store)} or to null, "
-            "or collect more."
+            f"{len(store)}. Give sources.{source.name}.max_episodes 1 to {len(store)} or null, or "
+            "collect more."
         )
