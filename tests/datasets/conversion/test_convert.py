@@ -1,6 +1,7 @@
 """Conversion: the source's episodes in their order, continued after a stop, nothing twice."""
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,16 @@ def test_a_fault_in_the_first_episode_binds_no_store(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="data/state: episode 0: step 0.*nothing was written"):
         run(tmp_path / "source.zarr")
     assert not (tmp_path / "out.zarr").exists()
+
+
+def test_an_empty_store_of_other_settings_is_begun_anew(source: Path) -> None:
+    out = source.parent / "out.zarr"
+    run(source, recipe=ask(control_rate=5.0))
+    attributes = open_store(out).attributes
+    shutil.rmtree(out)
+    create_store(out, attributes, {"top": (4, 4, 3)})
+    assert run(source).episodes == 5
+    assert open_store(out).attributes.control_rate == 10 and stored_lengths(source) == LENGTHS
 
 
 @pytest.mark.parametrize(
