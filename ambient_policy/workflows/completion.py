@@ -67,14 +67,14 @@ def candidates(line: str) -> list[str]:
             return []
     verbs = [item for item in typed if not item.startswith("-")]
     if word.startswith("-"):
-        found: Iterable[str] = (
+        items: Iterable[str] = (
             f"{part} " for name in OPTIONS for part in name.removesuffix(" DIR").split(", ")
         )
     elif not verbs:
-        found = (f"{verb} " for verb in VERBS)
+        items = (f"{verb} " for verb in VERBS)
     else:
-        found = _words_of(verbs[0], word) if verbs[0] in VERBS else ()
-    return [item for item in dict.fromkeys(found) if item.startswith(word)]
+        items = _words_of(verbs[0], word) if verbs[0] in VERBS else ()
+    return [item for item in dict.fromkeys(items) if item.startswith(word)]
 
 
 def _words_of(verb: str, word: str) -> Iterator[str]:
@@ -83,15 +83,15 @@ def _words_of(verb: str, word: str) -> Iterator[str]:
         yield from (f"{group} " for group in groups())
     elif verb == "completion":
         yield from (f"{shell} " for shell in SCRIPTS)
-    elif found := keys(verb):
+    elif entries := keys(verb):
         name, equals, _ = word.partition("=")
         if equals and name in chosen(verb):
             yield from (f"{name}={choice} " for choice in choices(name))
         elif equals:
-            yield from _values(name, {key.name: key.words for key in found})
+            yield from _values(name, {key.name: key.words for key in entries})
         else:
             yield from (f"{group}=" for group in chosen(verb))
-            yield from _next_part([key.name for key in found if key.kind or key.default], word)
+            yield from _next_part([key.name for key in entries if key.kind or key.default], word)
 
 
 def _values(name: str, words: dict[str, dict[str, str]]) -> Iterator[str]:

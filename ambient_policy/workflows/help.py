@@ -38,10 +38,10 @@ def print_help() -> None:
 
 def print_verb_help(verb: str) -> None:
     """List every key of a verb's settings and every choice of its configs."""
-    found = keys(verb)
+    entries = keys(verb)
     ending = "key=value ... group=choice ..." if found else "..."
     print(f"usage: ambient-policy {verb} {ending}\n\n{_reflow(docstring(verb))}\n")
-    if not found:
+    if not entries:
         return
     if commands := examples(verb):
         print("\n".join(["examples", *map(_command, commands), ""]))
@@ -49,7 +49,7 @@ def print_verb_help(verb: str) -> None:
         print("groups (--config-dir adds your own; null: none is chosen)")
         print("\n".join([*_groups(groups), ""]))
     print("keys with their defaults; configs change them, --cfg shows the result")
-    print("\n".join(_keys(found)))
+    print("\n".join(_keys(entries)))
     print(f"\n{SYNTAX}", end="")
 
 
@@ -66,16 +66,16 @@ def _groups(groups: dict[str, str | None]) -> Iterator[str]:
         yield from _wrap(", ".join(names), " " * 6, " " * 6)
 
 
-def _keys(found: list[Key]) -> Iterator[str]:
+def _keys(entries: list[Key]) -> Iterator[str]:
     """Keys that share a comment stand together, the comment below them."""
-    for i, key in enumerate(found):
+    for i, key in enumerate(entries):
         if not key.kind and not key.default:
             yield from _wrap(key.meaning, f"\n  {key.name}.*  ", " " * 6)
             continue
         yield f"  {key.name}={key.default or '...'}".ljust(44) + f"  {key.kind or 'objects'}"
         for word, text in key.words.items():
             yield from _wrap(text, f"        {word}{': ' if text else ''}", " " * 10)
-        last = i + 1 == len(found) or not found[i + 1].shared
+        last = i + 1 == len(entries) or not entries[i + 1].shared
         if last and key.meaning:
             yield from _wrap(key.meaning, " " * 6, " " * 6)
 

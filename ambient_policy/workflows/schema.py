@@ -181,8 +181,8 @@ def _of_field(
 
 def _changed_defaults(value: ast.expr | None, name: str) -> dict[str, str]:
     """Keys of an object whose default the field that holds it changes."""
-    made = value.keywords[0].value if isinstance(value, ast.Call) and value.keywords else None
-    call = made.body if isinstance(made, ast.Lambda) else None
+    factory = value.keywords[0].value if isinstance(value, ast.Call) and value.keywords else None
+    call = factory.body if isinstance(factory, ast.Lambda) else None
     words = call.keywords if isinstance(call, ast.Call) else []
     return {f"{name}.{word.arg}": _default(word.value) for word in words}
 
