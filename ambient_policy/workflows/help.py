@@ -39,7 +39,7 @@ def print_help() -> None:
 def print_verb_help(verb: str) -> None:
     """List every key of a verb's settings and every choice of its configs."""
     entries = keys(verb)
-    ending = "key=value ... group=choice ..." if found else "..."
+    ending = "key=value ... group=choice ..." if entries else "..."
     print(f"usage: ambient-policy {verb} {ending}\n\n{_reflow(docstring(verb))}\n")
     if not entries:
         return
