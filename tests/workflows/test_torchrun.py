@@ -11,14 +11,13 @@ import pytest
 from ambient_policy.cli import perform
 from ambient_policy.saved import load_policy, steps_saved
 from ambient_policy.tracking import read_rows
-from ambient_policy.workflows import training as train
 
 pytestmark = pytest.mark.slow
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
 def torchrun(overrides: list[str]) -> "subprocess.CompletedProcess[str]":
-    command = [*TORCHRUN, str(Path(train.__file__)), *overrides]
+    command = [*TORCHRUN, "-m", "ambient_policy", "train", *overrides]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
