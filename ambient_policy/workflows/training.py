@@ -4,15 +4,18 @@ Several processes train one run together:
 ``torchrun --nproc-per-node 2 -m ambient_policy train experiment=maze``.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from rich.console import Console
 
+from ambient_datasets.mixture import Mixture
 from ambient_policy.errors import SettingsError
 from ambient_policy.files import hold, write_text
 from ambient_policy.settings import RunSettings, Tables, TrackingSettings, from_json, to_json
@@ -20,10 +23,11 @@ from ambient_policy.terminal import Screen
 from ambient_policy.tracking import Tracker
 from ambient_policy.training import loop
 from ambient_policy.training.distributed import ALONE, World, join
-from ambient_policy.workflows.preparation import initial_policy, prepare
+from ambient_policy.workflows.preparation import Parts, initial_policy, prepare
 from ambient_policy.workflows.screen import Row, show, show_sources
 
 SETTINGS = "settings.json"
+DATA = "data.sha256"  # of ``data_digest``
 
 
 def train(settings: RunSettings) -> Path:
@@ -57,7 +61,7 @@ def _rows(settings: RunSettings, world: World, console: Console) -> Iterator[Row
     with ExitStack() as stack:
         if world.leads:
             stack.enter_context(hold(folder))
-            claim(folder, settings)
+            claim(folder, parts)
         show_sources(parts, console)
         state = loop.begin(policy, settings, checkpoints)
         start, steps = state.step, settings.training.steps
@@ -71,15 +75,50 @@ def _rows(settings: RunSettings, world: World, console: Console) -> Iterator[Row
             yield row
 
 
-def claim(folder: Path, settings: RunSettings) -> None:
-    """Write the run's settings, or refuse a folder that holds a run with other ones."""
-    refuse_other(folder, settings)
+def claim(folder: Path, parts: Parts) -> None:
+    """Write the run's settings and what tells its data, or refuse a folder that holds another run.
+
+    Raises:
+        SettingsError: if it was begun with other settings or other demonstrations.
+    """
+    path, digest = folder / DATA, data_digest(parts.mixture)
+    refuse_other(folder, parts.settings, moved=True)
+    if path.exists() and path.read_text() != digest:
+        raise SettingsError(
+            f"{folder} was begun with other demonstrations: thresholds (an annotation), weights, "
+            "episodes or their numbers are not as they were. Restore them, or give this run "
+            "another label= or root=."
+        )
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / SETTINGS, json.dumps(to_json(settings), indent=1))
+    write_text(folder / SETTINGS, json.dumps(to_json(parts.settings), indent=1))
+    write_text(path, digest)
 
 
-def refuse_other(folder: Path, settings: RunSettings) -> bool:
+def data_digest(mixture: Mixture) -> str:
+    """A hash of who teaches what: episodes, weights, thresholds, the first row of each episode."""
+    starts = mixture.episode_starts
+    arrays = (
+        mixture.episode_lengths,
+        mixture.window_weight,
+        mixture.sigma_min,
+        mixture.sigma_max,
+        mixture.held_out,
+        mixture.observations.read(starts),
+        mixture.actions.read(starts),
+    )
+    digest = hashlib.sha256(json.dumps(mixture.names).encode())
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def refuse_other(folder: Path, settings: RunSettings, moved: bool = False) -> bool:
     """Whether the folder holds this very run already, but for what decides no number.
+
+    Args:
+        folder: of the run.
+        settings: of this one.
+        moved: whether the demonstrations may lie elsewhere now; then look at them too.
 
     Raises:
         SettingsError: when it holds a run with other settings, naming those that differ.
@@ -91,7 +130,7 @@ def refuse_other(folder: Path, settings: RunSettings) -> bool:
         other = from_json(json.loads(path.read_text()))
     except ValueError as error:
         raise SettingsError(f"{path} cannot be read ({error}); delete {folder}.") from error
-    differing = _differences(_numbers(settings), _numbers(other))
+    differing = _differences(_numbers(settings, moved), _numbers(other, moved))
     if differing:
         raise SettingsError(
             f"{folder} holds a run with other settings (see {path}): {', '.join(differing)}. Give "
@@ -100,9 +139,12 @@ def refuse_other(folder: Path, settings: RunSettings) -> bool:
     return True
 
 
-def _numbers(settings: RunSettings) -> dict[str, object]:
+def _numbers(settings: RunSettings, moved: bool) -> dict[str, object]:
     """The settings that decide numbers, by their dotted names."""
-    training = replace(settings.training, keep_last=None)
+    training = replace(settings.training, keep_last=None, threads=1)
+    if moved:
+        places = {name: replace(source, path="-") for name, source in settings.sources.items()}
+        settings = replace(settings, sources=places)
     alike = replace(settings, tables=Tables.memory, tracking=TrackingSettings(), training=training)
     return _flat(to_json(alike))
 

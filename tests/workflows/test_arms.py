@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ambient_datasets.mixture import Mixture
+from ambient_datasets.store import Annotation, annotate_store, open_store
 from ambient_policy.cli import perform
 from ambient_policy.errors import SettingsError
 from ambient_policy.workflows.configs import choices
@@ -266,6 +267,20 @@ def test_a_run_goes_on_where_only_its_surroundings_differ(
     weights = (last / "weights.safetensors").read_bytes()
     shutil.rmtree(last)
     changes = ["tables=disk", "tracking.project=other", "training.keep_last=7"]
-    perform("train", [*overrides, *TUNED, *changes])
+    (tmp_path / "two.zarr").rename(tmp_path / "moved.zarr")
+    moved = [word.replace("two.zarr", "moved.zarr") for word in overrides]
+    perform("train", [*moved, *TUNED, *changes])
     assert (last / "weights.safetensors").read_bytes() == weights
     assert json.loads((run / "settings.json").read_text())["tables"] == "disk"
+
+
+def test_a_run_does_not_go_on_with_other_thresholds(overrides: list[str], tmp_path: Path) -> None:
+    perform("train", [*overrides, *TUNED])
+    run = tmp_path / "runs" / "ambient" / "seed-0"
+    shutil.rmtree(run / "checkpoints" / "step-0000004")
+    fingerprint = prepare(compose("train", [*overrides, *TUNED])).spec.body.normalizer.fingerprint
+    store = tmp_path / "two.zarr"
+    count = len(open_store(store))
+    annotate_store(store, Annotation(np.full(count, 0.5), np.zeros(count), fingerprint))
+    with pytest.raises(SettingsError, match="was begun with other demonstrations: thresholds"):
+        perform("train", [*overrides, *TUNED])

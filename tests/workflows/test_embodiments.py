@@ -352,6 +352,9 @@ def test_a_policy_is_saved_with_its_table(both: list[str], tmp_path: Path) -> No
 
 
 def test_what_was_perhaps_not_meant_is_said(both: list[str], tmp_path: Path) -> None:
+    unused = [remark for remark in remarks(parts(both)) if "is not used: the sources" in remark]
+    assert [remark.split(" = ")[0] for remark in unused] == ["tuned.sigma_min", "tuned.sigma_max"]
+    both += ["tuned.sigma_min=null", "tuned.sigma_max=null"]
     (said,) = remarks(parts(both))
     assert "no chunk teaches that ends beyond its episode (75% of these windows)" in said
     (said,) = remarks(parts([*both, "horizons.pred=24"]))
