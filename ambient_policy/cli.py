@@ -9,9 +9,9 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from ambient_policy.errors import AmbientPolicyError
+from ambient_policy.errors import AmbientPolicyError, SettingsError
 from ambient_policy.workflows import CONTINUED, check_verb, function_of, is_composed
 from ambient_policy.workflows.configs import add_own
 
@@ -95,9 +95,20 @@ def script(file: str) -> None:
     sys.exit(main([Path(file).stem, *sys.argv[1:]]))
 
 
+class Parser(ArgumentParser):
+    """Refuses as everything else here does."""
+
+    def error(self, message: str) -> NoReturn:
+        """Argparse calls this."""
+        raise SettingsError(
+            f"{message}. Settings are key=value, as in training.steps=100; ambient-policy VERB "
+            "--help lists them, ambient-policy --help the options."
+        )
+
+
 def parse(typed: Sequence[str]) -> Namespace:
     """The words (a verb and its overrides) and options of a command line."""
-    parser = ArgumentParser("ambient-policy", add_help=False, allow_abbrev=False)
+    parser = Parser("ambient-policy", add_help=False, allow_abbrev=False)
     parser.add_argument("words", nargs="*")
     parser.add_argument("-h", "--help", action="store_true")
     parser.add_argument("--version", action="store_true")

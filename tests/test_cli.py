@@ -64,6 +64,12 @@ def test_an_unknown_verb_is_one_line_that_names_the_nearest(
     assert line.startswith("error: unknown verb 'trian'") and "Did you mean 'train'?" in line
 
 
+def test_an_unknown_option_is_answered_with_the_syntax(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["train", "--steps", "100"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--steps" in line and "key=value, as in training.steps=100" in line
+
+
 def test_brackets_in_a_message_are_printed_as_they_are(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -250,7 +250,7 @@ def test_encoders_that_fit_no_part_are_refused() -> None:
         (network("state", crop=[8, 8]), "network.encoders.state: crop, channels and keypoints are"),
         (network("top", crop=[8]), "network.encoders.top.crop = [8]: give height and width"),
         (network("top", crop=[0, 8]), "network.encoders.top.crop = [0, 8]: give height and width"),
-        (network("top", layers=[0]), "network.encoders.top.layers = [0]: every layer needs"),
+        (network("top", layers=[0]), "network.encoders.top.layers = [0]: at most"),
         (network("top", keypoints=0), "network.encoders.top.keypoints = 0 must be at least 1"),
         ({"cameras": ["top", "top"]}, "cameras = ['top', 'top']: name each once, and none of"),
         ({"cameras": ["state"]}, "cameras = ['state']: name each once"),

@@ -228,7 +228,7 @@ def test_unequal_lengths(store: Store) -> None:
 
 def test_broken_metadata(store: Store) -> None:
     (store.path / "data/observation.top/zarr.json").write_text("{")
-    with refused(f"{store.path}: data: what lies in it cannot be listed.*Restore the store"):
+    with refused(f"{store.path}: data/observation.top: its metadata cannot be read.*Restore"):
         open_store(store.path)
 
 

@@ -206,7 +206,8 @@ def test_a_kill_leaves_nothing_under_the_name(
 ) -> None:
     command = [f"store={walks}", f"out={tmp_path}/out/{name}", f"format={kind}"]
     kill(export_and_die, command)
-    assert [left.name for left in (tmp_path / "out").iterdir()] == [f".{name}.partial"]
+    left = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert left == [f".{name}.lock", f".{name}.partial"]
     perform("export", command)
     assert [left.name for left in (tmp_path / "out").iterdir()] == [name]
 
