@@ -19,7 +19,11 @@ MakeStore = Callable[..., Store]
 @pytest.mark.parametrize(
     ("settings", "error", "text"),
     [
-        ({"max_episodes": 4}, DataError, "max_episodes = 4, but the store holds 3. Give 1 to 3"),
+        (
+            {"max_episodes": 4},
+            DataError,
+            "but the store holds 3. Give sources.a.max_episodes 1 to 3",
+        ),
         ({"max_episodes": 0}, DataError, "max_episodes = 0, but the store holds 3"),
         (
             {"sampling_weight": -1.0},

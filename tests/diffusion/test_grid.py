@@ -83,7 +83,7 @@ def test_more_steps_than_levels_are_refused(spacing: Spacing) -> None:
 
 @pytest.mark.parametrize("spacing", list(Spacing))
 def test_no_step_is_refused(spacing: Spacing) -> None:
-    with pytest.raises(SettingsError, match=r"solver.steps = 0 must be at least 1"):
+    with pytest.raises(SettingsError, match=r"solver.steps = 0 must be from 1 to"):
         solver_grid(spacing, 0, LAW)
 
 

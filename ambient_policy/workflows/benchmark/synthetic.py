@@ -11,7 +11,6 @@ import numpy as np
 from numcodecs import Blosc  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from ambient_datasets.layout import ACTIONS, OBSERVATIONS
 from ambient_datasets.store import Appender, Attributes, Episode, create_store
 from ambient_policy.ambient.admission import Admission
 from ambient_policy.ambient.sampler import Sampler
@@ -65,7 +64,7 @@ def make_parts(folder: Path, overrides: list[str]) -> Parts:
 
 
 def make_stores(folder: Path, stores: int, episodes: int) -> list[Path]:
-    """Write stores of so many episodes each; their arrays have shapes but no data."""
+    """Write stores of so many episodes each, which share their files."""
     state, action = ("agent_x", "agent_y", "goal_x", "goal_y"), ("target_x", "target_y")
     units, model = ("m", "m"), folder / "model.zarr"
     attributes = Attributes("ambient_envs/Maze-v0", "many", 10.0, state, units * 2, action, units)
@@ -74,8 +73,6 @@ def make_stores(folder: Path, stores: int, episodes: int) -> list[Path]:
     for length in generator(0, "benchmark many").integers(20, 200, episodes).tolist():
         still = np.zeros((length, 4), np.float32)
         appender.append(Episode(still, still[:, :2]))
-    for key in (OBSERVATIONS, ACTIONS):
-        shutil.rmtree(model / key / "c")
     paths = [folder / f"store_{i}.zarr" for i in range(stores)]
     for path in paths:
         shutil.copytree(model, path, copy_function=os.link)
