@@ -15,6 +15,8 @@ from ambient_policy.errors import AmbientPolicyError, SettingsError
 from ambient_policy.workflows import CONTINUED, check_verb, function_of, is_composed
 from ambient_policy.workflows.configs import add_own
 
+PATIENCE = 10.0  # of SIGTERM with a command that does not end [s]
+
 
 def perform(verb: str, overrides: Sequence[str]) -> Any:
     """Compose a verb's settings and do its work; what is refused is raised."""
@@ -22,9 +24,6 @@ def perform(verb: str, overrides: Sequence[str]) -> Any:
 
     function = function_of(verb)
     return function(compose(verb, overrides) if is_composed(verb) else overrides)
-
-
-PATIENCE = 10.0  # of SIGTERM with a command that does not end [s]
 
 
 class Terminated(KeyboardInterrupt):
@@ -55,7 +54,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @contextmanager
 def _terminations() -> Iterator[None]:
     """SIGTERM ends the block as Ctrl-C does: what it opened is closed, what it started ends."""
-
     patience = threading.Timer(PATIENCE, os._exit, (143,))  # a library may not let go
     patience.daemon = True
 

@@ -242,10 +242,10 @@ def _is_stored(folder: Path, summary: dict[str, Any]) -> bool:
 def episodes_of(settings: EvaluateSettings, console: Console) -> list[EpisodeRecord]:
     """The episodes on these starts; read back if they lie there already."""
     saved, folder = load(settings), settings.folder
+    if _is_stored(folder, summarize(settings, saved)):  # also where nothing may be written
+        return read_episodes(folder / EPISODES)
     with hold(folder):
         check_folder(folder)
-        if _is_stored(folder, summarize(settings, saved)):
-            return read_episodes(folder / EPISODES)
         return _evaluate(settings, saved, console)
 
 

@@ -78,11 +78,10 @@ def _check_members(path: Path) -> None:
 
 def _check_folders(path: Path) -> None:
     """Look at the metadata of a zarr folder, of the groups in it and of their arrays."""
-    level = [path]
-    for _ in range(3):
-        for folder in level:
-            _check_metadata(folder, path)
-        level = [inner for folder in level for inner in _folders(folder)]
+    groups = [path, *_folders(path)]
+    arrays = [array for group in groups[1:] for array in _folders(group)]
+    for folder in (*groups, *arrays):
+        _check_metadata(folder, path)
 
 
 def _folders(folder: Path) -> list[Path]:

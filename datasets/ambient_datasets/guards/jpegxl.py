@@ -29,7 +29,7 @@ class JpegXL(Codec):  # type: ignore[misc]
 
     def encode(self, buf: Any) -> Any:
         """Nothing is written so."""
-        raise NotImplementedError("JPEG-XL is read, not written")
+        raise TypeError("JPEG-XL is read, not written")
 
     def decode(self, buf: Any, out: Any = None) -> Any:
         """The picture's bytes (H,W,3)."""
