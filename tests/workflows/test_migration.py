@@ -38,6 +38,9 @@ OVERRIDES = [
     "network.kernel=3",
     "network.encoders.state.layers=[8]",
 ]
+# A group norm of one channel per group takes the bias of the convolution before it away again: its
+# gradient is rounding alone, which Adam scales to whole steps, and every processor rounds otherwise.
+NORMALISED_BIASES = ("first.0.bias", "second.0.bias", "last.0.0.bias")
 
 
 @pytest.fixture
@@ -144,6 +147,8 @@ def test_it_goes_on_as_if_never_interrupted(place: Path) -> None:
     perform("train", [*OVERRIDES, "root=whole"])
     whole = load_policy("whole/ambient/seed-0").state_dict()
     for name, weights in resumed.items():
+        if name.endswith(NORMALISED_BIASES):
+            continue
         torch.testing.assert_close(weights, then[name], rtol=1e-4, atol=1e-6)
         torch.testing.assert_close(weights, whole[name], rtol=1e-4, atol=1e-6)
     losses = [
