@@ -40,9 +40,9 @@ def _encoder(spec: PolicySpec) -> ObservationEncoder:
     Where an embodiment lacks observations, which ones it has is read along.
     """
     choices, obs, default = spec.network.encoders, spec.horizons.obs, EncoderSettings()
-    rows, layers = obs + int(spec.partial), choices.get(STATE, default).layers
+    rows, state = obs + int(spec.partial), choices.get(STATE, default)
     encoders: dict[str, Perceptron | ImageEncoder] = {
-        STATE: Perceptron(rows * len(spec.observation_names), layers)
+        STATE: Perceptron(rows * len(spec.observation_names), state.layers, state.octaves)
     }
     for name, shape in spec.cameras.items():
         chosen = choices.get(name, default)
@@ -96,6 +96,7 @@ class Policy(nn.Module):
                 embedding=network.embedding,
                 kernel=network.kernel,
                 groups=network.groups,
+                padding=network.padding,
             )
 
     @property

@@ -23,20 +23,35 @@ class Perceptron(nn.Module):
     Args:
         inputs: To F, length of the flat history.
         layers: units of each layer; the last number is the width of the output.
+        octaves: of ``octaves_of`` that stand beside the history.
     """
 
-    def __init__(self, inputs: int, layers: Sequence[int] = ()) -> None:
+    def __init__(self, inputs: int, layers: Sequence[int] = (), octaves: int = 0) -> None:
         super().__init__()
-        self.width = [inputs, *layers][-1]
+        sizes = [inputs * (1 + 2 * octaves), *layers]
+        self.octaves, self.width = octaves, sizes[-1]
         modules: list[nn.Module] = []
-        for before, after in pairwise([inputs, *layers]):
+        for before, after in pairwise(sizes):
             modules += [nn.Linear(before, after), nn.Mish()]
         self.layers = nn.Sequential(*modules)
 
     def forward(self, features: Tensor, where: Tensor | None = None) -> Tensor:
         """(B,To,F) -> (B,width); ``where`` is for images."""
-        encoded: Tensor = self.layers(features.flatten(1))
+        flat = features.flatten(1)
+        encoded: Tensor = self.layers(torch.cat([flat, octaves_of(flat, self.octaves)], dim=1))
         return encoded
+
+
+def octaves_of(features: Tensor, count: int) -> Tensor:
+    """Sines and cosines of normalised features, (B,F) -> (B, 2 count F).
+
+    sin(2^k pi x / 2), cos(2^k pi x / 2) for k = 0 .. count - 1: a network of few layers learns
+    slow functions of its inputs first, and these make sharp ones slow (Tancik et al. 2020,
+    Fourier Features, section 6; the octaves of Mildenhall et al. 2020, NeRF, eq. 4).
+    """
+    angles = [features * (torch.pi / 2 * 2**k) for k in range(count)]
+    waves = [wave for angle in angles for wave in (angle.sin(), angle.cos())]
+    return torch.cat(waves, dim=1) if waves else features[:, :0]
 
 
 class ImageEncoder(nn.Module):

@@ -12,7 +12,7 @@ from ambient_policy.diffusion.noise import Schedule, Sigma, ddpm_levels
 from ambient_policy.diffusion.precondition import Prediction
 from ambient_policy.diffusion.solve import Call, Solver, solver_calls
 from ambient_policy.errors import unknown
-from ambient_policy.networks.sizes import check_network
+from ambient_policy.networks.sizes import Padding, check_network
 from ambient_policy.settings.checks import Word, require, word, words_to_enums
 
 MAX_LEVELS = 100_000  # of the schedule; real ones have 50 to 1000
@@ -102,6 +102,9 @@ class EncoderSettings:
 
     # units of the last layers, over the history; none = its features (of the state: itself)
     layers: list[int] = field(default_factory=list)
+    # of the state only: sines and cosines of so many octaves of each observation stand beside it,
+    # so that few layers learn a sharp function of a position; 0 = none
+    octaves: int = 0
     # of cameras only: height and width of the crop [px], random in training, else central;
     # none = the whole frame
     crop: list[int] = field(default_factory=list)
@@ -127,7 +130,15 @@ class EncoderSettings:
             "at least 1 channel.",
         )
         require(
-            image or EncoderSettings(self.layers) == self,
+            0 <= self.octaves <= MAX_STAGES,
+            f"{name}.octaves = {self.octaves} must be from 0 to {MAX_STAGES}.",
+        )
+        require(
+            self.octaves == 0 or name.endswith(f".{STATE}"),
+            f"{name}.octaves = {self.octaves}: octaves are of the state only; leave them out.",
+        )
+        require(
+            image or EncoderSettings(self.layers, self.octaves) == self,
             f"{name}: crop, channels and keypoints are of cameras, and this part is no picture; "
             "give it layers only.",
         )
@@ -153,8 +164,11 @@ class NetworkSettings:
     kernel: int = 5
     # groups of the group normalisation
     groups: int = 8
+    # what convolutions see beyond the ends of a chunk
+    padding: Word[Padding] = word(Padding.zeros)
 
     def __post_init__(self) -> None:
+        words_to_enums(self)
         check_network(self.widths, self.embedding, self.kernel, self.groups)
 
     def check_encoders(self, cameras: Sequence[str], follows: bool = False) -> None:
