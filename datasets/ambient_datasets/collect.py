@@ -12,6 +12,7 @@ the attempt in flight.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from itertools import count
 from pathlib import Path
 from typing import cast
@@ -36,10 +37,18 @@ from ambient_policy.jobs import Jobs, JobSettings, Where, open_jobs
 from ambient_policy.progress import progress
 from ambient_policy.seeding import integer
 from ambient_policy.settings import TaskSettings
+from ambient_policy.settings.checks import Word, word, words_to_enums
 from ambient_policy.terminal import Screen
 
 AHEAD = 16  # attempts of each worker beyond the oldest one that is not finished
 FRUITLESS = 200  # attempts in a row without a success: then something is wrong
+
+
+class Goals(Enum):
+    """Which goal is recorded with an episode."""
+
+    own = "own"  # the one that was pursued
+    another = "another"  # of another episode, drawn alike: right motions, wrong task
 
 
 @dataclass
@@ -54,6 +63,8 @@ class CollectSettings:
     episodes: int = 100
     # of worlds and planners
     seed: int = 0
+    # which goal is recorded; another makes demonstrations of the wrong task, for studying them
+    goals: Word[Goals] = word(Goals.own)
     # cameras of the task to store pictures of (maze: top, tilted), and their side [px]
     cameras: list[str] = field(default_factory=list)
     image_size: int = 96
@@ -62,6 +73,12 @@ class CollectSettings:
     jobs: JobSettings = field(default_factory=JobSettings)
 
     def __post_init__(self) -> None:
+        words_to_enums(self)
+        if self.goals is Goals.another and self.cameras:
+            raise SettingsError(
+                f"goals = another with cameras = {self.cameras}: pictures show the goal that was "
+                "pursued. Leave cameras out, or record goals=own."
+            )
         if self.task.id not in ALL_TASKS:
             raise unknown("task", self.task.id, ALL_TASKS)
         for name in sorted({*self.task.kwargs} - {"layout"}):
@@ -176,6 +193,7 @@ def _attributes(settings: CollectSettings) -> Attributes:
             "planner": expert,
             "layout": settings.layout,
             "seed": settings.seed,
+            "goals": settings.goals.value,
             "discarded": {},
         },
     )
@@ -209,6 +227,7 @@ def _origin(
         "expert": extra.get("planner"),
         "seed": extra.get("seed"),
         "layout": extra.get("layout"),
+        "goals": extra.get("goals", Goals.own.value),
         "cameras": dict(cameras),
     }
 
@@ -224,12 +243,16 @@ def _check_same(path: Path, before: dict[str, object], now: dict[str, object]) -
 
 def _attempts(settings: CollectSettings, jobs: Jobs, first: int) -> Iterator[Attempt]:
     """Attempts first, first + 1, ... in order."""
-    world, expert, seed = settings.world, settings.expert, settings.seed
-    orders = (
-        (world, expert, integer(seed, "collect world", k), integer(seed, "collect plan", k))
-        for k in count(first)
-    )
+    orders = (_order(settings, k) for k in count(first))
     return jobs.in_order(attempt_episode, orders, AHEAD * settings.jobs.cores)
+
+
+def _order(settings: CollectSettings, k: int) -> tuple[World, str, int, int, int | None]:
+    """What attempt k is made of: world, expert and seeds."""
+    purposes = ("collect world", "collect plan", "collect goal")
+    world, plan, goal = (integer(settings.seed, purpose, k) for purpose in purposes)
+    recorded = goal if settings.goals is Goals.another else None
+    return settings.world, settings.expert, world, plan, recorded
 
 
 def _record(path: Path, appender: Appender, held: Collection, attempt: Attempt) -> Collection:

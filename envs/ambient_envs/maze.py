@@ -35,6 +35,7 @@ class MazeTask(MujocoTask):
 
     observation_names = ("agent_x", "agent_y", "goal_x", "goal_y")
     observation_units = ("m", "m", "m", "m")
+    goal_names = ("goal_x", "goal_y")
     action_names = ("target_x", "target_y")
     action_units = ("m", "m")
 

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from ambient_datasets import collect as collecting
-from ambient_datasets.collect import Collection, CollectSettings, collect
+from ambient_datasets.collect import Collection, CollectSettings, Goals, collect
 from ambient_datasets.store import open_store
 from ambient_envs.experts import Attempt, World
 from ambient_policy.errors import DataError, SettingsError
@@ -54,7 +54,9 @@ def invented(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Attempts that take no time: numbers from the seeds, every third fails by the given word."""
 
     def install(failure: str) -> None:
-        def attempt(world: World, expert: str, world_seed: int, planner_seed: int) -> Attempt:
+        def attempt(
+            world: World, expert: str, world_seed: int, planner_seed: int, goal_seed: int | None
+        ) -> Attempt:
             numbers = np.random.default_rng([world_seed, planner_seed])
             steps = int(numbers.integers(3, 9))
             rows = numbers.normal(size=(steps, 6)).astype(np.float32)
@@ -85,6 +87,7 @@ def test_what_a_collected_store_says_and_holds(tmp_path: Path) -> None:
         "planner": "rrt",
         "layout": "rooms",
         "seed": 5,
+        "goals": "own",
         "discarded": held.discarded,
     }
     assert len(store) == held.episodes == 3 and store.annotation is None
@@ -93,6 +96,24 @@ def test_what_a_collected_store_says_and_holds(tmp_path: Path) -> None:
         assert (rows[:, 2:] == rows[0, 2:]).all()  # one goal an episode
         assert np.hypot(*(rows[-1, :2] - rows[0, 2:])) < 0.35  # the last step before success
         assert np.hypot(*(commands[0] - rows[0, :2])) < 0.11  # a tenth of a second ahead
+
+
+def test_wrong_goals_change_the_goals_alone(tmp_path: Path) -> None:
+    """Right motions, wrong task: a goal drawn alike, one an episode, and not where it ends."""
+    pytest.importorskip("ompl")
+    stores = {}
+    for goals in Goals:
+        collected(tmp_path / goals.value, episodes=4, **MAZE, goals=goals)
+        stores[goals] = open_store(tmp_path / goals.value)
+    own, another = stores[Goals.own], stores[Goals.another]
+    assert np.array_equal(own.actions(), another.actions())
+    assert np.array_equal(own.observations()[:, :2], another.observations()[:, :2])
+    ends = another.observations()[np.asarray(another.episode_ends) - 1]
+    assert (np.hypot(*(ends[:, :2] - ends[:, 2:]).T) > 0.5).any()
+    first = np.asarray([0, *another.episode_ends[:-1]])
+    assert np.array_equal(another.observations()[first, 2:], ends[:, 2:])
+    with pytest.raises(DataError, match="goals"):
+        collected(tmp_path / "own", episodes=4, **MAZE, goals=Goals.another)
 
 
 def test_pictures_are_stored_beside_the_states_they_show(
@@ -203,6 +224,7 @@ def test_messages(
         ),
         ({"expert": "gsc"}, "unknown expert 'gsc'; known: gcs, rrt"),
         ({"layout": "room"}, "unknown layout 'room'; known: corridors, rooms"),
+        ({"goals": Goals.another, "cameras": ["top"]}, "pictures show the goal that was pursued"),
         ({"episodes": 0}, "episodes = 0 must be at least 1"),
         ({"jobs": JobSettings(Where.slurm)}, "jobs.where = slurm: an attempt takes seconds"),
     ):

@@ -4,7 +4,12 @@ import pytest
 import torch
 
 from ambient_policy.errors import SettingsError
-from ambient_policy.networks.encoders import ImageEncoder, ObservationEncoder, Perceptron
+from ambient_policy.networks.encoders import (
+    ImageEncoder,
+    ObservationEncoder,
+    Perceptron,
+    octaves_of,
+)
 
 
 def frames(batch: int, time: int, side: int = 20) -> torch.Tensor:
@@ -40,6 +45,18 @@ def test_every_observation_of_every_step_reaches_the_condition() -> None:
     history = torch.randn(1, 2, 3, requires_grad=True)
     (gradient,) = torch.autograd.grad(Perceptron(6, [16, 4])(history).sum(), history)
     assert (gradient != 0).all()
+
+
+def test_octaves_are_sines_and_cosines_of_rising_frequency() -> None:
+    x = torch.linspace(-1, 1, 9)[:, None]
+    waves = octaves_of(x, 3)
+    assert waves.shape == (9, 6)
+    torch.testing.assert_close(waves[:, 0::2] ** 2 + waves[:, 1::2] ** 2, torch.ones(9, 3))
+    # sin 2a = 2 sin a cos a: each octave is the one before it, twice as fast
+    torch.testing.assert_close(waves[:, 2], 2 * waves[:, 0] * waves[:, 1])
+    torch.testing.assert_close(waves[:, 4], 2 * waves[:, 2] * waves[:, 3])
+    assert (waves[0] - waves[-1]).abs().max() > 1  # both ends of the range stay apart
+    assert Perceptron(6, octaves=2).width == 6 * 5
 
 
 @pytest.mark.parametrize("layers", [(), (7, 4)])

@@ -39,7 +39,7 @@ OVERRIDES = [
     "network.encoders.state.layers=[8]",
 ]
 # A group norm of one channel per group takes the bias of the convolution before it away again: its
-# gradient is rounding alone, which Adam scales to whole steps, and every processor rounds otherwise.
+# gradient is rounding alone, which Adam scales to whole steps, and processors round differently.
 NORMALISED_BIASES = ("first.0.bias", "second.0.bias", "last.0.0.bias")
 
 

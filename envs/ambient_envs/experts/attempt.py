@@ -1,6 +1,6 @@
 """One expert trying one episode in the MuJoCo world. Imports no torch: worker processes run it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, cast
 
@@ -83,9 +83,29 @@ def _parts(observation: Any) -> Parts:
     return observation if isinstance(observation, dict) else {STATE: observation}
 
 
-def attempt_episode(world: World, expert: str, world_seed: int, planner_seed: int) -> Attempt:
-    """Run an episode of the expert with this name, in a worker process."""
-    return run_episode(task_in(world), find_expert(expert), world_seed, planner_seed)
+def attempt_episode(
+    world: World, expert: str, world_seed: int, planner_seed: int, goal_seed: int | None = None
+) -> Attempt:
+    """Run an episode of the expert with this name, in a worker process.
+
+    Args:
+        world: in which it tries.
+        expert: its name.
+        world_seed, planner_seed: of start and goal, and of the plan.
+        goal_seed: of the world whose goal is recorded; None records the goal that was pursued.
+    """
+    task = task_in(world)
+    attempt = run_episode(task, find_expert(expert), world_seed, planner_seed)
+    return attempt if goal_seed is None else with_goal(task, attempt, goal_seed)
+
+
+def with_goal(task: MazeTask, attempt: Attempt, goal_seed: int) -> Attempt:
+    """Record the goal of another world: right motions, wrong task."""
+    columns = [task.observation_names.index(name) for name in task.goal_names]
+    observations = attempt.observations.copy()
+    other = _parts(task.reset(seed=goal_seed)[0])[STATE]
+    observations[:, columns] = other[columns]
+    return replace(attempt, observations=observations)
 
 
 @cache
