@@ -1,6 +1,6 @@
 """What a person sees of a training: who teaches what, how far it is, how fast it went."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,11 +23,16 @@ def show_sources(parts: Parts, console: Console) -> None:
     console.print(arm_in_words(parts.settings, parts.mixture.origins))
     if any(parts.mixture.origins):
         named = zip(parts.mixture.names, parts.mixture.origins, strict=True)
-        origins = listed((f"{name} by {origin}" for name, origin in named if origin), most=6)
-        console.print(f"thresholds: {origins}")
+        console.print(origins_in_words(dict(named)))
     print_contributions(contributions(parts.mixture, parts.sampler).rows, console)
     for remark in remarks(parts):
         console.print(f"note: {remark}")
+
+
+def origins_in_words(origins: Mapping[str, str]) -> str:
+    """Who says the thresholds of each source, where the arm reads any."""
+    who = (f"{name} by {origin}" for name, origin in origins.items() if origin)
+    return f"thresholds: {listed(who, most=6)}"
 
 
 def arm_in_words(settings: RunSettings, origins: Sequence[str] = (TUNED,)) -> str:

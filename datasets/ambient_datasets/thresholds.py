@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ambient_datasets.source import Source
 from ambient_policy.errors import DataError, SettingsError
-from ambient_policy.settings import RunSettings, Teaches, Trust
+from ambient_policy.settings import ArmSettings, RunSettings, Teaches, Trust
 
 Sigma = NDArray[np.float64]
 KEYS = ("sigma_min", "sigma_max")
@@ -52,7 +52,7 @@ def resolve_thresholds(
         DataError: for a source without a role, or an annotation under another normaliser.
     """
     own = [_own(settings, *pair) for pair in zip(sources, fingerprints, strict=True)]
-    lowest = _lowest(own)
+    lowest = lowest_sigma_min(own)
     return [
         _under_arm(settings, source, each, lowest)
         for source, each in zip(sources, own, strict=True)
@@ -99,9 +99,26 @@ def _numbers(settings: RunSettings, source: Source, key: str, origin: str) -> Si
 def _under_arm(settings: RunSettings, source: Source, own: Thresholds, lowest: float) -> Thresholds:
     if source.settings.trust is Trust.rejected:
         return own
-    arm, word = settings.arm, settings.arm.suboptimal
     if not own.trusted.all():
         _check_numbers(settings, source, own)
+    if settings.arm.trusted is Teaches.below and own.trusted.any() and np.isnan(lowest):
+        raise SettingsError(
+            f"arm '{settings.label}': trusted episodes teach below the lowest sigma_min of the "
+            "suboptimal ones, and there is none. Name a suboptimal source and its sigma_min "
+            "(tuned.sigma_min=...)."
+        )
+    return Thresholds(*under_arm(settings.arm, own, lowest), own.trusted, own.origin)
+
+
+def under_arm(arm: ArmSettings, own: Thresholds, lowest: float) -> tuple[Sigma, Sigma]:
+    """What episodes teach under an arm: (E,) sigma_min and sigma_max.
+
+    Args:
+        arm: what each role teaches.
+        own: their roles and thresholds; NaN where nobody gave a number that the arm reads, and
+            then NaN comes out too.
+        lowest: sigma_min of all suboptimal episodes.
+    """
     low, high = own.sigma_min, own.sigma_max
     suboptimal: dict[Teaches, tuple[Sigma | float, Sigma | float]] = {
         Teaches.everything: (0.0, np.inf),
@@ -109,12 +126,6 @@ def _under_arm(settings: RunSettings, source: Source, own: Thresholds, lowest: f
         Teaches.above: (low, 0.0),
         Teaches.above_or_below: (low, high),
     }
-    if arm.trusted is Teaches.below and own.trusted.any() and np.isnan(lowest):
-        raise SettingsError(
-            f"arm '{settings.label}': trusted episodes teach below the lowest sigma_min of the "
-            "suboptimal ones, and there is none. Name a suboptimal source and its sigma_min "
-            "(tuned.sigma_min=...)."
-        )
     trusted = {
         Teaches.everything: (0.0, np.inf),
         Teaches.nothing: (np.inf, 0.0),
@@ -122,12 +133,12 @@ def _under_arm(settings: RunSettings, source: Source, own: Thresholds, lowest: f
     }[arm.trusted]
     sigma_min, sigma_max = (
         np.where(own.trusted, of_trusted, of_others)
-        for of_trusted, of_others in zip(trusted, suboptimal[word], strict=True)
+        for of_trusted, of_others in zip(trusted, suboptimal[arm.suboptimal], strict=True)
     )
-    return Thresholds(sigma_min, sigma_max, own.trusted, own.origin)
+    return sigma_min, sigma_max
 
 
-def _lowest(own: Sequence[Thresholds]) -> float:
+def lowest_sigma_min(own: Sequence[Thresholds]) -> float:
     """The lowest finite sigma_min of all suboptimal episodes; NaN if there is none."""
     numbers = np.concatenate([each.sigma_min[~each.trusted] for each in own])
     finite = numbers[np.isfinite(numbers)]

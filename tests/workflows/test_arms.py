@@ -13,7 +13,7 @@ from ambient_datasets.store import Annotation, annotate_store, open_store
 from ambient_policy.cli import perform
 from ambient_policy.errors import SettingsError
 from ambient_policy.workflows.configs import choices
-from ambient_policy.workflows.levels import level_rows
+from ambient_policy.workflows.levels import level_rows, own_thresholds
 from ambient_policy.workflows.preparation import Parts, prepare
 from ambient_policy.workflows.settings import compose
 from tests.workflows.tiny import TINY
@@ -184,7 +184,8 @@ def test_what_is_shown_fits_eighty_columns(
 
 
 def test_levels_says_who_teaches_by_role(overrides: list[str]) -> None:
-    rows = level_rows(compose("levels", [*overrides, *TUNED, "arm=exclusive"]))
+    settings = compose("levels", [*overrides, *TUNED, "arm=exclusive"])
+    rows = level_rows(settings, own_thresholds(settings, {}))
     assert len(rows) == 20
     for row in rows:
         sigma = float(row[1])

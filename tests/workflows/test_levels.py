@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ambient_datasets.store import open_store
+from ambient_datasets.store import Annotation, annotate_store, open_store
 from ambient_policy.cli import perform
 from ambient_policy.diffusion.noise import Schedule, ddpm_levels
 from ambient_policy.diffusion.precondition import Prediction
@@ -65,6 +65,24 @@ def test_a_continuous_law_shows_the_levels_of_its_solver(
     assert [row[5] for row in table] == ["twice", "twice", "twice", "visited"]
     assert table[0][6:] == ["?", "?"]
     assert [row[0] for row in (low, high)] == ["tuned sigma_min", "tuned sigma_max"]
+
+
+def test_an_annotation_that_decides_is_shown_in_place_of_tuned_numbers(
+    maze: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    low = np.array([0.5, 0.5, 0.5, 2.0, INF])
+    annotate_store(tmp_path / "suboptimal.zarr", Annotation(low, np.zeros(5), "0" * 16))
+    stores = [override for override in maze if ".path=" in override or "max_episodes" in override]
+    *table, lowest, highest, _ = rows(capsys, monkeypatch, "noise=edm", "arm=ambient", *stores)
+    teaches = {float(row[1]): row[-1] for row in table}
+    assert [teaches[level] for level in (0.47, 1.502, 4.066)] == ["no", "3 of 5", "4 of 5"]
+    assert lowest[:3] == ["suboptimal sigma_min, lowest", "27.96", "0.5"]
+    assert highest[0] == "suboptimal sigma_min, highest" and highest[2] == "inf"
+    words = capsys.readouterr().out
+    assert "thresholds: suboptimal by annotation" in words and "tuned" not in words
 
 
 @pytest.mark.parametrize(
