@@ -5,7 +5,6 @@ ambient-policy evaluate run=runs/maze/ambient/seed-0 episodes=200
 
 import hashlib
 import json
-import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from ambient_policy.evaluation.comparison import compare
 from ambient_policy.evaluation.records import (
     EpisodeRecord,
     measure,
-    read_episodes,
     write_episodes,
     write_motions,
 )
@@ -37,12 +35,19 @@ from ambient_policy.settings import SolverSettings
 from ambient_policy.settings.checks import Word, word, words_to_enums
 from ambient_policy.terminal import Screen
 from ambient_policy.training.loop import check_device
-from ambient_policy.workflows.film import VIDEOS, film
+from ambient_policy.workflows.evaluation_folder import (
+    EPISODES,
+    MOTIONS,
+    SUMMARY,
+    check_folder,
+    clear,
+    read_stored,
+    refuse_loss,
+)
+from ambient_policy.workflows.film import film
 from ambient_policy.workflows.world import worlds_of
 
-SUMMARY, EPISODES, MOTIONS = "evaluation.json", "episodes.jsonl", "motions.npz"
 FORMATS = ("mp4", "gif")  # of videos
-FILES = (SUMMARY, EPISODES, MOTIONS, VIDEOS)
 
 
 @dataclass
@@ -166,24 +171,6 @@ def fingerprint(policy: Policy) -> str:
     return digest.hexdigest()[:16]
 
 
-def check_folder(folder: Path) -> None:
-    """Refuse to write an evaluation among files of another kind.
-
-    Raises:
-        SettingsError: naming one of them.
-    """
-    strange = sorted(
-        file.name
-        for file in (folder.iterdir() if folder.exists() else ())
-        if file.name not in FILES and not file.name.startswith(".")
-    )
-    if strange:
-        raise SettingsError(
-            f"out = {folder} holds {strange[0]}, which is of no evaluation; name a folder that is "
-            "new, or was written by an evaluation."
-        )
-
-
 def roll_out(settings: EvaluateSettings, saved: SavedPolicy, console: Console) -> list[Trajectory]:
     """One trajectory for each start, in their order, under a bar."""
     seeds = range(settings.first_seed, settings.first_seed + settings.episodes)
@@ -200,15 +187,6 @@ def roll_out(settings: EvaluateSettings, saved: SavedPolicy, console: Console) -
         )
     worlds.close()
     return trajectories
-
-
-def clear(folder: Path, console: Console) -> None:
-    """Remove what an earlier evaluation says of files that are about to be replaced."""
-    summary = folder / SUMMARY
-    if summary.exists():
-        console.print(f"replacing {summary}: {summary.read_text()}")
-        summary.unlink()
-        shutil.rmtree(folder / VIDEOS, ignore_errors=True)
 
 
 def summarize(settings: EvaluateSettings, saved: SavedPolicy) -> dict[str, Any]:
@@ -229,23 +207,20 @@ def summarize(settings: EvaluateSettings, saved: SavedPolicy) -> dict[str, Any]:
 
 def stored_episodes(settings: EvaluateSettings) -> list[EpisodeRecord] | None:
     """The episodes on these starts if they lie there already; no device is touched."""
-    if _is_stored(settings.folder, summarize(settings, load(settings))):
-        return read_episodes(settings.folder / EPISODES)
-    return None
-
-
-def _is_stored(folder: Path, summary: dict[str, Any]) -> bool:
-    path = folder / SUMMARY
-    return path.exists() and json.loads(path.read_text()) == summary
+    return read_stored(settings.folder, summarize(settings, load(settings)))
 
 
 def episodes_of(settings: EvaluateSettings, console: Console) -> list[EpisodeRecord]:
     """The episodes on these starts; read back if they lie there already."""
     saved, folder = load(settings), settings.folder
-    if _is_stored(folder, summarize(settings, saved)):  # also where nothing may be written
-        return read_episodes(folder / EPISODES)
+    summary = summarize(settings, saved)
+    stored = read_stored(folder, summary)  # also where nothing may be written
+    if stored is not None:
+        console.print(f"{len(stored)} episodes read from {folder}", soft_wrap=True)
+        return stored
     with hold(folder):
         check_folder(folder)
+        refuse_loss(folder, summary)
         return _evaluate(settings, saved, console)
 
 

@@ -15,7 +15,8 @@ from ambient_policy.evaluation.records import read_episodes
 from ambient_policy.files import refuse_inside
 from ambient_policy.saved import CHECKPOINTS, SavedPolicy, declared_step, open_policy, save_policy
 from ambient_policy.terminal import Screen
-from ambient_policy.workflows.evaluation import EPISODES, SUMMARY, fingerprint
+from ambient_policy.workflows.evaluation import fingerprint
+from ambient_policy.workflows.evaluation_folder import EPISODES, SUMMARY
 
 
 @dataclass

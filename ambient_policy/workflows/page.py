@@ -1,7 +1,7 @@
 """The values that the page of a comparison shows, collected from its runs."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ import torch
 from ambient_envs.layouts import ARENA, layout_walls
 from ambient_policy.batch import STATE
 from ambient_policy.evaluation.page import ArmResult, Denoising, Draws, Page
-from ambient_policy.evaluation.records import read_motions
+from ambient_policy.evaluation.records import EpisodeRecord, Floats, Motion, read_motions
 from ambient_policy.policy import Policy
 from ambient_policy.seeding import generator
 from ambient_policy.settings import to_json
@@ -68,7 +68,7 @@ def _arm(runs: Sequence[Run], grid: Grid) -> ArmResult:
     return ArmResult(
         name=first.arm,
         episodes=episodes,
-        paths={seed: {s: m.path for s, m in of.items()} for seed, of in motions.items()},
+        paths={seed: _paths(episodes[seed], of) for seed, of in motions.items()},
         training={run.seed: read_rows(run.folder / "log.jsonl") for run in runs},
         contributions=sources.rows,
         draws=draws,
@@ -77,6 +77,11 @@ def _arm(runs: Sequence[Run], grid: Grid) -> ArmResult:
         denoising=denoise_one(first, policy, evaluation, episodes[first.seed][0].goal),
         settings={run.seed: to_json(run.settings) for run in runs},
     )
+
+
+def _paths(episodes: Sequence[EpisodeRecord], motions: Mapping[int, Motion]) -> dict[int, Floats]:
+    """The executed paths of episodes, by seed; a record may hold more motions than are compared."""
+    return {episode.seed: motions[episode.seed].path for episode in episodes}
 
 
 def count_draws(parts: Parts, sources: Contributions) -> Draws:

@@ -9,6 +9,7 @@ import imageio.v3 as imageio
 import pytest
 
 from ambient_policy.cli import perform
+from ambient_policy.errors import SettingsError
 from ambient_policy.evaluation.records import EpisodeRecord, read_episodes, read_motions
 from ambient_policy.workflows import evaluation as evaluating
 
@@ -66,6 +67,24 @@ def test_a_second_call_reads_back_and_films(
     assert frames.std() > 0
     with pytest.raises(AssertionError, match="rolled out again"):
         perform("evaluate", [*asked, "first_seed=7"])
+
+
+def test_fewer_starts_are_read_out_of_a_record_of_more(
+    trained: Path, evaluated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluating, "rollout", None)  # nothing is rolled out
+    files = [evaluated / name for name in ("episodes.jsonl", "motions.npz", "evaluation.json")]
+    before = [file.read_bytes() for file in files]
+    asked = [f"run={trained}", f"out={evaluated}", "threads=1"]
+    for first, count in ((START, 2), (START + 1, 1)):
+        episodes = perform("evaluate", [*asked, f"episodes={count}", f"first_seed={first}"])
+        assert [episode.seed for episode in episodes] == list(range(first, first + count))
+    words = (
+        r"holds an evaluation of 4 episodes, and 3 others .*seed = 0 there and 5 here.*out=\.\.\."
+    )
+    with pytest.raises(SettingsError, match=words):
+        perform("evaluate", [*asked, "episodes=3", "seed=5"])
+    assert [file.read_bytes() for file in files] == before
 
 
 def test_what_is_asked_again_is_answered_alike(trained: Path, tmp_path: Path) -> None:
