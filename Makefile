@@ -16,10 +16,10 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 .PHONY: demo test check quick validate repeat format
 
 demo: .venv/demo
-	@echo "== 1/3 trusted demonstrations: 50 smooth plans (Drake GCS), executed in MuJoCo"
-	$(BIN)/ambient-policy collect expert=gcs episodes=50 path=data/demo/gcs.zarr
-	@echo "== 2/3 suboptimal demonstrations: 1000 jagged plans (OMPL RRT), executed in MuJoCo"
-	$(BIN)/ambient-policy collect expert=rrt episodes=1000 path=data/demo/rrt.zarr
+	@echo "== 1/3 trusted: 50 demonstrations of the right goal (Drake GCS), executed in MuJoCo"
+	$(BIN)/ambient-policy collect expert=gcs episodes=50 path=data/demo/right_goal.zarr jobs.workers=2
+	@echo "== 2/3 suboptimal: 1000 demonstrations of another goal: right motions, wrong task"
+	$(BIN)/ambient-policy collect expert=gcs goals=another episodes=1000 seed=1 path=data/demo/wrong_goal.zarr jobs.workers=2
 	@echo "== 3/3 three arms trained, evaluated on the same starts, compared"
 	$(BIN)/ambient-policy compare comparison=demo
 	@cp runs/demo/report.html report.html && echo "wrote report.html"
