@@ -40,8 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(str(error), "error: ")
         return 1
     except KeyboardInterrupt as error:
-        again = f" To go on: ambient-policy {shlex.join(typed)}"
-        _say(f"interrupted.{again if {*typed[:1]} & CONTINUED else ''}")
+        words = ["interrupted.", *getattr(error, "__notes__", ())]
+        if {*typed[:1]} & CONTINUED:
+            words.append(f"To go on: ambient-policy {shlex.join(typed)}")
+        _say(" ".join(words))
         return 143 if isinstance(error, Terminated) else 130
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -34,15 +34,19 @@ def listed(names: Iterable[str], most: int = 12) -> str:
     return ", ".join(known[:most]) + more
 
 
-def unknown(kind: str, name: str, allowed: Iterable[str]) -> SettingsError:
+def unknown(
+    kind: str, name: str, allowed: Iterable[str], shown: Iterable[str] | None = None
+) -> SettingsError:
     """Make the error for a name that does not exist; it lists the names and guesses the right one.
 
     Args:
         kind: what the name should be, e.g. "layout".
         name: the name that does not exist.
         allowed: the names that exist.
+        shown: what to list in their place, where they are many; None lists them all.
     """
     names = sorted(allowed)
     close = difflib.get_close_matches(name, names, n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""
-    return SettingsError(f"unknown {kind} '{name}'; known: {', '.join(names)}.{hint}")
+    listing = names if shown is None else shown
+    return SettingsError(f"unknown {kind} '{name}'; known: {', '.join(listing)}.{hint}")

@@ -82,12 +82,16 @@ def test_an_interruption_is_one_line_and_status_130(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupt(verb: str, overrides: list[str]) -> None:
-        raise KeyboardInterrupt
+        error = KeyboardInterrupt()
+        if verb == "train":
+            error.add_note("The last checkpoint is of step 4.")
+        raise error
 
     monkeypatch.setattr(cli, "perform", interrupt)
     assert cli.main(["train", "experiment=maze"]) == 130
-    assert (
-        capsys.readouterr().err == "interrupted. To go on: ambient-policy train experiment=maze\n"
+    assert capsys.readouterr().err == (
+        "interrupted. The last checkpoint is of step 4. "
+        "To go on: ambient-policy train experiment=maze\n"
     )
     assert cli.main(["plot", "path=x"]) == 130
     assert capsys.readouterr().err == "interrupted.\n"

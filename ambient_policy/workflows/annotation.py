@@ -41,6 +41,8 @@ class AnnotateSettings(DataSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.sources:  # before the numbers: a name misspelt is the first thing to mend
+            choose_sources(self.source, list(self.sources))
         pair = self.sigma_min, self.sigma_max
         if sum(number is not None for number in pair) != (2 if self.table is None else 0):
             raise SettingsError(

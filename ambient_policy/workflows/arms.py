@@ -41,6 +41,8 @@ class CompareSettings:
                 f"arms = {list(self.arms)}, seeds = {self.seeds}: name at least one of each, "
                 "e.g. comparison=maze (ambient-policy configs comparison lists all)."
             )
+        if len(set(self.seeds)) < len(self.seeds):
+            raise SettingsError(f"seeds = {self.seeds}: give every training seed once.")
         if self.baseline is not None and self.baseline not in self.arms:
             raise unknown("baseline", self.baseline, self.arms)
 

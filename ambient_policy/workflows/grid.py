@@ -16,7 +16,7 @@ from ambient_policy.settings import RunSettings
 from ambient_policy.training.loop import check_device
 from ambient_policy.workflows.evaluation import EvaluateSettings, RolloutSettings, stored_episodes
 from ambient_policy.workflows.preparation import prepare
-from ambient_policy.workflows.training import refuse_other
+from ambient_policy.workflows.training import check_label, refuse_other
 
 LONGEST_ROW = 16_384  # of a log [bytes]
 
@@ -147,6 +147,7 @@ def _check_folders(grid: Grid) -> None:
                 f"two runs would share {run.folder}; they differ in {differ or 'nothing'}. Put "
                 "what differs into the label, e.g. 'label=ambient_${tuned.sigma_min}'."
             )
+        check_label(run.settings)
         refuse_other(run.folder, run.settings)
     for run in grid.runs:
         if run.start is not None and run.start not in taken:

@@ -1,6 +1,7 @@
 """What hydra refuses, in one line: what was typed, what exists, what to do."""
 
 import difflib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,7 +12,8 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from ambient_policy.errors import SettingsError, unknown
 from ambient_policy.workflows import settings_of
-from ambient_policy.workflows.configs import chosen
+from ambient_policy.workflows.configs import choices, chosen
+from ambient_policy.workflows.schema import keys
 
 
 def explain(error: BaseException, verb: str, overrides: Sequence[str]) -> SettingsError:
@@ -24,8 +26,7 @@ def explain(error: BaseException, verb: str, overrides: Sequence[str]) -> Settin
             "without tags of Python: mend that file."
         )
     if isinstance(error, MissingConfigException) and error.options is not None:
-        group, _, name = str(error.missing_cfg_file).rpartition("/")
-        return unknown(group, name, error.options)
+        return _unknown_choice(*str(error.missing_cfg_file).split("/", 1))
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, OmegaConfBaseException):
         cause = cause.__cause__ or cause.__context__
@@ -37,10 +38,20 @@ def explain(error: BaseException, verb: str, overrides: Sequence[str]) -> Settin
         return unknown_key(typed, cause.parent_node._get_root(), verb)
     if "MissingMandatoryValue" in text:
         name = text.rpartition(" ")[2]
-        return SettingsError(f"no value for {name}; give it as {name}=...")
+        return no_value([name], verb)
     if "is not a ListConfig" in text:
         return SettingsError(f"{typed} is a list: write {typed}={_in_brackets(typed, overrides)}")
     return SettingsError(f"{key}: {text}")
+
+
+def _unknown_choice(group: str, name: str = "") -> SettingsError:
+    """Lists a group's choices; of a subfolder that is not meant only how many it has."""
+    names = list(choices(group))
+    folder = f"{name.rpartition('/')[0]}/"
+    own = [choice for choice in names if "/" not in choice or choice.startswith(folder)]
+    others = Counter(c.rpartition("/")[0] for c in names if c not in own)
+    more = [f"{other}/* ({n}; ambient-policy configs {group})" for other, n in others.items()]
+    return unknown(group, name, names, [*own, *more])
 
 
 def unknown_key(key: str, config: DictConfig, verb: str) -> SettingsError:
@@ -58,6 +69,15 @@ def unknown_key(key: str, config: DictConfig, verb: str) -> SettingsError:
     else:
         close = difflib.get_close_matches(key, known, n=1)
     return SettingsError(f"{text} Did you mean '{close[0]}'?" if close else text)
+
+
+def no_value(names: Sequence[str], verb: str) -> SettingsError:
+    """For keys without a value: what each is, as --help has it."""
+    meanings = {key.name: key.meaning for key in keys(verb)}
+    parts = (f"{name} ({meanings[name]})" if meanings.get(name) else name for name in names)
+    return SettingsError(
+        f"no value for {', '.join(parts)}; give {' '.join(f'{name}=...' for name in names)}"
+    )
 
 
 def _unreadable(override: str) -> SettingsError:

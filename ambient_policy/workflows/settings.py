@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ambient_policy.errors import SettingsError
 from ambient_policy.workflows import settings_of
 from ambient_policy.workflows.configs import CONFIGS, folders
-from ambient_policy.workflows.refusals import explain
+from ambient_policy.workflows.refusals import explain, no_value
 
 # what hydra raises for overrides and configs; the last three where it trips over them
 REFUSALS = (
@@ -94,8 +94,7 @@ def _compose_config(verb: str, overrides: Sequence[str]) -> DictConfig:
     except REFUSALS as error:
         raise explain(error, verb, overrides) from error
     if missing:
-        names = sorted(missing)
-        raise SettingsError(f"no value for {', '.join(names)}; give it as {names[0]}=...")
+        raise no_value(sorted(missing), verb)
     assert isinstance(typed, DictConfig)
     return typed
 

@@ -6,8 +6,9 @@ Several processes train one run together:
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from rich.console import Console
 from ambient_datasets.mixture import Mixture
 from ambient_policy.errors import SettingsError
 from ambient_policy.files import hold, write_text
+from ambient_policy.saved import steps_saved
 from ambient_policy.settings import RunSettings, Tables, TrackingSettings, from_json, to_json
 from ambient_policy.terminal import Screen
 from ambient_policy.tracking import Tracker
@@ -28,6 +30,8 @@ from ambient_policy.workflows.screen import Row, show, show_sources
 
 SETTINGS = "settings.json"
 DATA = "data.sha256"  # of ``data_digest``
+LABEL = r"\w[\w .,:=+@'{}-]*"  # one folder; sweeps put thresholds into it: ambient_{'vp': 0.07}
+ELSEWHERE = "give another root= or label= (in compare the arms' names are the labels)"
 
 
 def train(settings: RunSettings) -> Path:
@@ -37,10 +41,31 @@ def train(settings: RunSettings) -> Path:
         The folder of the run.
     """
     torch.set_num_threads(settings.training.threads)
-    with join(settings.training) as world:
+    with _interruptions(settings), join(settings.training) as world:
         for _ in _rows(settings, world, Screen(quiet=not world.leads)):
             pass
     return Path(settings.folder)
+
+
+@contextmanager
+def _interruptions(settings: RunSettings) -> Iterator[None]:
+    """Note on Ctrl-C from which step the same command goes on."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        error.add_note(_next_start(settings))
+        raise
+
+
+def _next_start(settings: RunSettings) -> str:
+    """Where a run would go on, in words."""
+    saved = steps_saved(Path(settings.folder) / "checkpoints")
+    if saved:
+        return f"{settings.folder} has its last checkpoint at step {saved[-1]} and goes on there."
+    return (
+        f"{settings.folder} has no checkpoint yet (training.checkpoint_every = "
+        f"{settings.training.checkpoint_every} steps) and begins anew."
+    )
 
 
 def training(settings: RunSettings) -> Iterator[Row]:
@@ -54,6 +79,7 @@ def training(settings: RunSettings) -> Iterator[Row]:
 
 def _rows(settings: RunSettings, world: World, console: Console) -> Iterator[Row]:
     """Prepare and train; the first process of the world alone writes and shows."""
+    check_label(settings)
     folder = Path(settings.folder)
     parts = prepare(settings)
     policy = initial_policy(parts)  # before the folder is claimed: refusals leave no trace
@@ -75,6 +101,20 @@ def _rows(settings: RunSettings, world: World, console: Console) -> Iterator[Row
             yield row
 
 
+def check_label(settings: RunSettings) -> None:
+    """Refuse a label that is no name of one folder.
+
+    Raises:
+        SettingsError: naming the characters that are allowed.
+    """
+    if re.fullmatch(LABEL, settings.label) is None:
+        raise SettingsError(
+            f"label = {settings.label}: it is one folder in root={settings.root}. Give letters, "
+            "digits, spaces and any of - _ . , : = + @ ' { }, a letter, digit or _ first; folders "
+            "around it go into root=."
+        )
+
+
 def claim(folder: Path, parts: Parts) -> None:
     """Write the run's settings and what tells its data, or refuse a folder that holds another run.
 
@@ -86,8 +126,7 @@ def claim(folder: Path, parts: Parts) -> None:
     if path.exists() and path.read_text() != digest:
         raise SettingsError(
             f"{folder} was begun with other demonstrations: thresholds (an annotation), weights, "
-            "episodes or their numbers are not as they were. Restore them, or give this run "
-            "another label= or root=."
+            f"episodes or their numbers are not as they were. Restore them, or {ELSEWHERE}."
         )
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / SETTINGS, json.dumps(to_json(parts.settings), indent=1))
@@ -133,8 +172,8 @@ def refuse_other(folder: Path, settings: RunSettings, moved: bool = False) -> bo
     differing = _differences(_numbers(settings, moved), _numbers(other, moved))
     if differing:
         raise SettingsError(
-            f"{folder} holds a run with other settings (see {path}): {', '.join(differing)}. Give "
-            "this run another label= or root=, or delete that folder."
+            f"{folder} holds a run with other settings (see {path}): {', '.join(differing)}. "
+            f"Delete that folder, or {ELSEWHERE}."
         )
     return True
 

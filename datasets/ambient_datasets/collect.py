@@ -234,10 +234,14 @@ def _origin(
 
 def _check_same(path: Path, before: dict[str, object], now: dict[str, object]) -> None:
     """Refuse to continue a store that another collection began."""
-    if before != now:
+    names = [name for name in now if before[name] != now[name]]
+    if names:
+        holds, asked = (
+            ", ".join(f"{name} = {values[name]}" for name in names) for values in (before, now)
+        )
         raise DataError(
-            f"{path}: this store holds {before}, but {now} was asked for. "
-            "Ask for the same, delete the store or give another path."
+            f"{path}: this store holds {holds}, but {asked} was asked for. Ask for the same, "
+            "delete the store or give another path."
         )
 
 

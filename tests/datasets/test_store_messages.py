@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -62,6 +63,37 @@ def test_nothing_there(tmp_path: Path) -> None:
 
 def test_no_zarr_folder(tmp_path: Path) -> None:
     refused(tmp_path, "not a zarr group", "data/ and meta/")
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "what", "remedy"),
+    [
+        ("a.hdf5", b"\x89HDF\r\n\x1a\n", "an HDF5 file", "convert recipe.format=robomimic path="),
+        ("a.zarr", b"\x89PNG\r\n\x1a\n", "a PNG picture", "the store that it was drawn of"),
+        ("x.tfrecord-0", b"12345678", "a TFRecord file", "holds features.json"),
+        ("run/settings.json", b"", "the folder of a run", "ambient-policy evaluate run="),
+        ("step/model.safetensors", b"", "a checkpoint", "ambient-policy evaluate run="),
+        ("set/meta/info.json", b"", "a LeRobot data set", "convert recipe.format=lerobot path="),
+        ("rlds/features.json", b"", "an RLDS data set", "convert recipe.format=rlds path="),
+        ("all/a{b}.zarr/data", b"", "a folder that holds stores", "all/a{b}.zarr"),
+        ("arm/seed-0/log", b"", "a folder of runs", "run="),
+    ],
+)
+def test_what_is_no_store_is_called_by_its_name(
+    tmp_path: Path, name: str, start: bytes, what: str, remedy: str
+) -> None:
+    file = tmp_path / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(start)
+    for beside in ("run/checkpoints", "step/config.json"):
+        if name.startswith(beside[:3]):
+            (tmp_path / beside).mkdir()
+    refused(tmp_path / Path(name).parts[0], f"this is {what}", remedy)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.zarr")
+    refused(tmp_path / "a.zarr", "not a zarr group")
 
 
 def test_no_zip(tmp_path: Path) -> None:

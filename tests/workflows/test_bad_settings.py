@@ -201,6 +201,8 @@ def test_a_number_or_name_out_of_range(refused: Refused, override: str, parts: l
 
 def test_a_run_without_a_label_or_place(maze: list[str], refused: Refused) -> None:
     refused(["label="], "label")
+    refused(["label=a/b"], "label = a/b", "Give letters, digits", "root=.")
+    refused(["label=.."], "label = ..")
     with pytest.raises(AmbientPolicyError, match="root"):  # trained, it would lie in /
         compose.compose("train", [*maze, "root="])
 

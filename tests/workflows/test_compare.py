@@ -111,6 +111,7 @@ def test_a_training_that_fails_is_named(tmp_path: Path, overrides: Overrides) ->
         (['arms.ambient=["training.stepz=1"]'], ["'training.stepz'", "'training.steps'"]),
         (['arms.ambient=["network.kernel=4"]'], ["network.kernel = 4", "odd"]),
         (["seeds=[]"], ["seeds"]),
+        (["seeds=[1,1]"], ["seeds = [1, 1]", "every training seed once"]),
         (["~arms.ambient", "~arms.target_only", "baseline=null"], ["arms"]),
         (["jobs.workers=0"], ["jobs.workers = 0", "at least 1"]),
         (["evaluation.episodes=0"], ["episodes = 0", "at least 1"]),

@@ -152,6 +152,9 @@ def test_columns_on_the_command_line(replay: Path, tmp_path: Path) -> None:
     ("changes", "text"),
     [
         (["recipe=robosuite_lft"], "unknown recipe 'robosuite_lft'; known: .*'robosuite_lift'"),
+        (["recipe=nope"], r"pusht, .*, umi, openx/\* \(\d+; ambient-policy configs recipe\)"),
+        (["recipe=openx/vola"], "openx/bridge, .*Did you mean 'openx/viola'"),
+        (["recipe.format=???"], r"recipe.format \(diffusion_policy, lerobot, rlds or robomimic\)"),
         (
             ["recipe.action_columns=[{off: a}]"],
             "unknown setting 'off'.*Did you mean 'of'",

@@ -10,6 +10,8 @@ from ambient_policy.cli import perform
 from ambient_policy.errors import CheckpointError, SettingsError
 from ambient_policy.policy_folder import read_config, write_config
 from ambient_policy.saved import find_policy, open_policy
+from ambient_policy.tracking import Tracker
+from ambient_policy.workflows.screen import Row
 
 VALIDATED = [
     "arm=ambient",
@@ -47,6 +49,28 @@ def test_a_validated_training(
     assert find_policy(run) == folder
     assert open_policy(run).step == worst
     assert open_policy(run, 3).step == 3
+
+
+@pytest.mark.parametrize(
+    ("stop", "words"),
+    [(1, "has no checkpoint yet .training.checkpoint_every = 2"), (3, "last checkpoint at step 2")],
+)
+def test_an_interruption_says_from_which_step_it_goes_on(
+    shared_maze: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stop: int,
+    words: str,
+) -> None:
+    def write(tracker: Tracker, row: Row) -> None:
+        if row["step"] == stop:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Tracker, "write", write)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        perform("train", [*shared_maze, f"root={tmp_path}"])
+    (note,) = caught.value.__notes__
+    assert re.match(f"{tmp_path}/ambient/seed-0 {'has its ' * (stop > 2)}{words}", note)
 
 
 def test_an_unfinished_training_has_declared_nothing(

@@ -15,6 +15,7 @@ from ambient_datasets.faults import fault
 from ambient_datasets.guards.codecs import strange_codecs
 from ambient_datasets.guards.files import refuse_pointer
 from ambient_datasets.guards.jpegxl import MISSING, JpegXL, register
+from ambient_datasets.guards.strangers import recognize
 from ambient_policy.errors import DataError
 from ambient_policy.plain_files import check_file
 
@@ -53,7 +54,8 @@ def open_group(path: Path) -> Iterator[zarr.Group]:
         raise
     except Exception as error:  # zarr and zipfile raise whatever they like
         raise DataError(
-            f"{path}: not a zarr group ({type(error).__name__}: {error}). Give a zarr folder or "
+            recognize(path)
+            or f"{path}: not a zarr group ({type(error).__name__}: {error}). Give a zarr folder or "
             ".zarr.zip file (zarr v2 or v3) whose top level holds data/ and meta/."
         ) from error
     try:
