@@ -27,14 +27,22 @@ def interface(saved: SavedPolicy) -> str:
             "instruction in rollouts": saved.settings.task.instruction or "none",
             "action": ", ".join(f"`{name}`" for name in spec.own_actions),
             "actions are learned": spec.actions.representation.value,
+            "sigma = 1 is, in the unit of each action": _sigma_of_one(saved),
             "solver": f"{spec.solver.kind.value}, {spec.solver.steps} steps",
         },
     )
 
 
+def _sigma_of_one(saved: SavedPolicy) -> str:
+    """The noise of level 1 before normalisation: the scale of each action's normaliser."""
+    spec = saved.policy.spec
+    scales = spec.embodiments[spec.acting].normalizer.actions.scale
+    return ", ".join(f"`{n}` {s:.4g}" for n, s in zip(spec.own_actions, scales, strict=True))
+
+
 def sources(settings: RunSettings) -> str:
     """The demonstrations, and what they taught."""
-    head = ["source", "store", "episodes", "trust", "thresholds (sigma)", "weight", "held out"]
+    head = ["source", "store", "episodes", "trust", "thresholds [sigma]", "weight", "held out"]
     rows = [
         [
             name,

@@ -44,7 +44,13 @@ def completion(words: Sequence[str]) -> None:
 
     Fish:  ambient-policy completion fish > ~/.config/fish/completions/ambient-policy.fish
     """
-    shell, *line = words or [""]
+    if not words:
+        raise SettingsError(
+            f"ambient-policy completion: name your shell, {', '.join(SCRIPTS)}. For bash, once for "
+            "all: ambient-policy completion bash >> ~/.bashrc; for others ambient-policy "
+            "completion --help."
+        )
+    shell, *line = words
     if shell == "words":  # what the scripts ask: how may this line go on?
         print("\n".join(candidates(" ".join(line))))
         return

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from ambient_policy.errors import SettingsError
 from ambient_policy.evaluation.figures import ARMS, SOURCES
@@ -142,7 +143,9 @@ def _draw_column(
         axes.set_ylim(low - margin, high + margin)
         axes.tick_params(labelsize=7, length=2)
         axes.grid(alpha=0.2)
-    bars.set(xscale="log", xlim=(0.7, 1.3 * max(1, int(column.counts.max()))), yticklabels=[])
+    bars.set_xscale("log")
+    bars.xaxis.set_minor_formatter(NullFormatter())  # narrow ranges would be labelled all over
+    bars.set(xlim=(0.7, 1.3 * max(1, int(column.counts.max()))), yticklabels=[])
     course.set_title(title, fontsize=8.5, loc="left", pad=3)
     course.set_xlabel("time [s]", fontsize=7, labelpad=1)
     bars.set_xlabel("rows, log", fontsize=7, labelpad=1)
@@ -151,15 +154,17 @@ def _draw_column(
 def _draw_lengths(sheet: Sheet, store: Overview) -> None:
     axes = sheet.axes(0.65, 0.45, 4.0, 1.4)
     seconds = store.lengths / store.attributes.control_rate
-    spread = 0.0 if seconds.max() > seconds.min() else 0.5
-    ends = seconds.min() - spread, seconds.max() + spread
-    axes.hist(seconds, bins=40, range=ends, color=SOURCES[2])
-    axes.set_title(
-        f"episode length: {_number(seconds.min())} to {_number(seconds.max())} s, median "
-        f"{_number(np.median(seconds))} s",
-        fontsize=9,
-        loc="left",
-    )
+    low, high = seconds.min(), seconds.max()
+    if low == high:  # one bar, in the middle
+        axes.hist(seconds, bins=[0.99 * low, 1.01 * low], color=SOURCES[2])
+        axes.set(xlim=(0, 2 * low))
+        words = f"every episode lasts {_number(low)} s"
+    else:
+        axes.hist(seconds, bins=40, range=(low, high), color=SOURCES[2])
+        median = _number(np.median(seconds))
+        words = f"episode length: {_number(low)} to {_number(high)} s, median {median} s"
+    axes.set_title(words, fontsize=9, loc="left")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("length [s]", fontsize=8)
     axes.set_ylabel("episodes", fontsize=8)
     axes.tick_params(labelsize=7)

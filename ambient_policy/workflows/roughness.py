@@ -1,7 +1,8 @@
 """How precise a trained denoiser is.
 
 For windows of each source, noised to each level the solver visits: the error of its answer and the
-squared jerk of the answer beside that of the demonstrated chunk, both in the units of the actions.
+squared jerk of the answer beside that of the demonstrated chunk, in the unit of the actions, which
+is taken to be ``task.path_unit``.
 Where the answer is rougher than the data, the network's own error is what will be executed.
 """
 
@@ -53,7 +54,8 @@ def roughness(settings: RoughnessSettings) -> None:
     saved = open_policy(settings.run)
     policy, parts = saved.policy, prepare(saved.settings)
     unit = parts.settings.task.path_unit
-    header = ("source", "sigma", f"error [{unit}]", "jerk of answer", "jerk of data")
+    jerks = (f"jerk² of {whose}\n[({unit}/s³)²]" for whose in ("answer", "data"))
+    header = ("source", "sigma", f"error [{unit}]", *jerks)
     rows = []
     for i, name in enumerate(parts.mixture.names):
         of_source = np.flatnonzero(
@@ -62,6 +64,6 @@ def roughness(settings: RoughnessSettings) -> None:
         window = generator(settings.seed, "roughness", i).choice(of_source, settings.windows)
         for sigma in np.unique(policy.solver_levels):
             error, answer, data = measure(policy, parts, window, float(sigma))
-            numbers = f"{sigma:.3g}", f"{error:.3g}", f"{answer:.0f}", f"{data:.0f}"
+            numbers = (f"{number:.3g}" for number in (sigma, error, answer, data))
             rows.append((name, *numbers))
     print_table(Screen(), header, rows)

@@ -1,6 +1,7 @@
 """What a person sees of a training: who teaches what, how far it is, how fast it went."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from ambient_policy.workflows.contributions import contributions
 from ambient_policy.workflows.preparation import Parts
 
 Row = dict[str, Any]
+NAMED = 6  # sources of a remark
 TUNED = "tuned"  # who says a threshold, in ``Mixture.origins``
 
 
@@ -79,6 +81,8 @@ def remarks(parts: Parts) -> Iterator[str]:
     mixture, sampler = parts.mixture, parts.sampler
     yield from parts.remarks
     yield from _unused_numbers(parts.settings, mixture.origins)
+    yield from _same_stores(parts.settings)
+    yield from _unlimited(parts)
     if mixture.held_out.any() and parts.settings.training.validation.every is None:
         yield (
             f"{mixture.held_out.sum()} episodes are held out and nothing looks at them: "
@@ -96,6 +100,38 @@ def remarks(parts: Parts) -> Iterator[str]:
     yield from _ends(parts)
     if mixture.trusted.all() and parts.settings.arm.suboptimal is not Teaches.everything:
         yield "every source is trusted, so the arm has nothing to hold back."
+
+
+def _same_stores(settings: RunSettings) -> Iterator[str]:
+    """Stores that several sources read."""
+    readers: dict[Path, list[str]] = {}
+    for name, source in settings.sources.items():
+        readers.setdefault(Path(source.path).resolve(), []).append(name)
+    for names in readers.values():
+        if len(names) > 1:
+            path = settings.sources[names[0]].path
+            yield (
+                f"{listed(names, most=NAMED)} read the same store, {path}: its episodes are drawn "
+                "for each of them, and teach what either may. Leave one out, or mend its path."
+            )
+
+
+def _unlimited(parts: Parts) -> Iterator[str]:
+    """Suboptimal episodes whose thresholds leave no noise level out, where the arm reads them."""
+    mixture, admission, law = parts.mixture, parts.sampler.admission, parts.sampler.law
+    if parts.settings.arm.suboptimal is Teaches.everything:
+        return
+    low, high = admission.threshold, mixture.sigma_max
+    whole = (low < law.sigma_lo) | (high > law.sigma_hi) | (low < high)
+    whole &= ~mixture.trusted & mixture.taught
+    for source in np.unique(mixture.source_of_episode[whole]):
+        of_source = whole & (mixture.source_of_episode == source)
+        count, first = of_source.sum(), int(np.flatnonzero(of_source)[0])
+        yield (
+            f"{count} suboptimal episodes of {mixture.names[source]} teach every noise level, as "
+            f"in arm=cotrain: sigma_min = {mixture.sigma_min[first]:.4g}, sigma_max = "
+            f"{high[first]:.4g} leave none of {law.sigma_lo:.3g} to {law.sigma_hi:.3g} out."
+        )
 
 
 def _ends(parts: Parts) -> Iterator[str]:

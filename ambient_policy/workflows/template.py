@@ -87,8 +87,8 @@ def new(words: Sequence[str]) -> None:
     name, folder, *more = [*words, *["", FOLDER][len(words) :]]
     if more or not name.replace("_", "").replace("-", "").isalnum():
         raise SettingsError(
-            f"ambient-policy new {' '.join(words)}: give a name of letters, digits, - and _, and "
-            "if you like the folder of your configs, e.g. ambient-policy new pick_cups configs."
+            f"{' '.join(['ambient-policy new', *words])}: give a name of letters, digits, - and _, "
+            "and if you like the folder of your configs, e.g. ambient-policy new pick_cups configs."
         )
     file = Path(folder, "experiment", f"{name}.yaml")
     if file.exists():

@@ -15,6 +15,7 @@ from ambient_policy.errors import SettingsError
 from ambient_policy.workflows.configs import choices
 from ambient_policy.workflows.levels import level_rows, own_thresholds
 from ambient_policy.workflows.preparation import Parts, prepare
+from ambient_policy.workflows.screen import remarks
 from ambient_policy.workflows.settings import compose
 from tests.workflows.tiny import TINY
 
@@ -191,6 +192,21 @@ def test_levels_says_who_teaches_by_role(overrides: list[str]) -> None:
         sigma = float(row[1])
         teaching = (sigma < 0.31, sigma > 0.31, sigma > 0.5)
         assert row[-3:] == ["yes" if each else "no" for each in teaching]
+
+
+def test_thresholds_that_leave_nothing_out_and_equal_stores_are_remarked(
+    maze: list[str], tmp_path: Path
+) -> None:
+    def said(*more: str) -> list[str]:
+        return list(remarks(parts([*maze, "arm=ambient_locality", *more])))
+
+    assert not said()
+    for pair in ("{sigma_min: 0.3, sigma_max: 1000}", "{sigma_min: 0.3, sigma_max: 0.4}"):
+        (remark,) = said(f"tuned={pair}")
+        assert remark.startswith("5 suboptimal episodes of suboptimal teach every noise level")
+        assert "sigma_min = 0.3, sigma_max = " in remark
+    (remark,) = said("sources.suboptimal.path=${sources.trusted.path}")
+    assert remark.startswith(f"trusted, suboptimal read the same store, {tmp_path}/trusted.zarr")
 
 
 def test_a_run_without_sources_says_where_they_come_from() -> None:

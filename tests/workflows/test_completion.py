@@ -77,6 +77,13 @@ def test_every_shell_has_its_script(shell: str, capsys: pytest.CaptureFixture[st
     assert "ambient-policy completion words" in capsys.readouterr().out
 
 
+def test_without_a_shell_it_says_what_to_type(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion"]) == 1
+    words = capsys.readouterr().err
+    assert "name your shell, bash, zsh, fish" in words
+    assert "ambient-policy completion bash >> ~/.bashrc" in words
+
+
 def test_another_shell_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["completion", "csh"]) == 1
     assert "known: bash, fish, zsh" in capsys.readouterr().err

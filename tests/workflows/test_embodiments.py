@@ -92,7 +92,9 @@ def parts(overrides: list[str]) -> Parts:
     return prepare(compose.compose("train", overrides))
 
 
-def test_it_trains_resumes_and_acts_in_its_world(both: list[str], tmp_path: Path) -> None:
+def test_it_trains_resumes_and_acts_in_its_world(
+    both: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     perform("train", both)
     run = tmp_path / "runs" / "both" / "seed-0"
     policy = load_policy(run / "checkpoints" / "step-0000004")
@@ -120,7 +122,9 @@ def test_it_trains_resumes_and_acts_in_its_world(both: list[str], tmp_path: Path
     assert len(read_episodes(run / "evaluation" / "episodes.jsonl")) == 2
     for motion in motions.values():
         assert motion.observations.shape[1] == 4 and motion.actions.shape[1] == 2
+    capsys.readouterr()
     perform("roughness", [f"run={run}", "windows=10"])
+    assert capsys.readouterr().out.count("[(m/s³)²]") == 2
     perform("levels", both)
 
 
@@ -367,7 +371,7 @@ def test_what_was_perhaps_not_meant_is_said(both: list[str], tmp_path: Path) -> 
     assert not list(remarks(parts(bounds)))
     normalizer = parts(both).spec.embodiments["other"].normalizer
     low = np.array([0.1, 1e9, np.inf])
-    annotation = Annotation(low, np.ones(3), normalizer.fingerprint)
+    annotation = Annotation(low, np.full(3, 0.05), normalizer.fingerprint)
     annotate_store(tmp_path / "other.zarr", annotation)
     (said,) = remarks(parts([*both, mixed(tmp_path, "trust: suboptimal")]))
     assert said.startswith("1 episodes of other are annotated with a sigma_min that no level of")

@@ -80,6 +80,8 @@ def test_the_card_is_one_for_the_hub(run: Path, policy: Path) -> None:
         "step 4; declared before training: the last one",
         "run=policy episodes=3 first_seed=100000 seed=0\n",
         "3, seeds 100000 to 100002",
+        "| sigma = 1 is, in the unit of each action | `target_x` 2.5, `target_y` 2.5 |",
+        "| thresholds [sigma] |",
         "## Known limits",
     ):
         assert fact in card.text, fact

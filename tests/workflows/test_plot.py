@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -189,3 +190,16 @@ def test_an_empty_store_is_refused(tmp_path: Path, store: Store) -> None:
     create_store(tmp_path / "empty.zarr", store.attributes)
     with pytest.raises(AmbientPolicyError, match="holds no episodes yet"):
         overview(open_store(tmp_path / "empty.zarr"), [])
+
+
+def test_episodes_of_equal_length_are_one_bar(tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "equal.zarr"
+    create_store(path, store.attributes)
+    for _ in range(2):
+        append_episode(path, Episode(np.eye(10, 2, dtype="f4"), np.eye(10, 3, dtype="f4")))
+    figure = picture(overview(open_store(path), []))
+    (axes,) = (a for a in figure.axes if a.get_xlabel() == "length [s]")
+    bar: Any
+    (bar,) = axes.patches
+    assert axes.get_title(loc="left") == "every episode lasts 2 s"
+    assert bar.get_x() + bar.get_width() / 2 == pytest.approx(2) and bar.get_height() == 2
