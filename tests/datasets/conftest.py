@@ -1,5 +1,6 @@
 """Small stores that the tests of this folder share."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ambient_datasets.guards import apart
+from ambient_datasets.guards.forks import Reading, perform
 from ambient_datasets.store import Attributes, Episode, Store
 from tests.datasets.stores import write_store
 
@@ -44,3 +47,24 @@ def make_store(tmp_path: Path, describe: Callable[..., Attributes]) -> MakeStore
         return write_store(tmp_path / f"{name}.zarr", describe(**changes), episodes)
 
     return make
+
+
+class Here:
+    """Reads in this process, in the place of the program that forks."""
+
+    def __init__(self) -> None:
+        self.file = io.BytesIO()
+
+    def ask(self, reading: Reading) -> tuple[bytes, str]:
+        answer = perform(reading.read, self.file)
+        return answer[:1], answer[1:].decode()
+
+    def take(self) -> dict[str, Any]:
+        self.file.seek(0)
+        return dict(np.load(self.file))
+
+
+@pytest.fixture
+def read_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would be read in a process of its own is read in this one, under limits of the test."""
+    monkeypatch.setattr(apart, "_find_server", Here)

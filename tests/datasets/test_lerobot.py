@@ -259,6 +259,7 @@ def test_a_playlist_in_the_place_of_a_video_opens_nothing(tmp_path: Path) -> Non
     refused(recording.root, "truncated, corrupt or no MP4", cameras=TOP)
 
 
+@pytest.mark.usefixtures("read_here")
 def test_a_column_that_unpacks_to_gigabytes_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -451,6 +452,7 @@ def test_frames_that_would_fill_the_memory_are_not_decoded(
     refused(root, "frames: episode 2: 7 steps take 10752 bytes decoded", cameras=TOP)
 
 
+@pytest.mark.usefixtures("read_here")
 def test_a_frame_larger_than_declared_is_not_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

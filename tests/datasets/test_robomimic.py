@@ -1,9 +1,7 @@
 """robomimic's and raw robosuite's HDF5: what is read is what was written, or one clear error."""
 
 import json
-import os
 import re
-import signal
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +17,6 @@ from ambient_datasets.demonstrations import Request
 from ambient_datasets.formats import open_demonstrations
 from ambient_datasets.formats.robomimic import open_robomimic
 from ambient_datasets.guards import hdf5
-from ambient_datasets.guards.apart import Arrays, read_apart
 from ambient_datasets.store import open_store
 from ambient_policy.errors import DataError
 from tests.datasets.robomimics import ENV_ARGS, STEPS, ask, read, write
@@ -347,28 +344,7 @@ def test_bytes_that_crash_the_library_are_told(tmp_path: Path) -> None:
     refused(path, "Restore the file from a copy")
 
 
-def test_a_crash_or_a_hang_of_the_child_is_told(tmp_path: Path) -> None:
-    def crash() -> Arrays:
-        os.kill(os.getpid(), signal.SIGSEGV)
-        return {}
-
-    def hang() -> Arrays:
-        signal.pause()
-        return {}
-
-    def swell() -> Arrays:
-        return {"zeros": np.zeros(2**36)}
-
-    with pytest.raises(DataError, match="data/demo_1: reading it crashes the library"):
-        read_apart(tmp_path, "data/demo_1", crash)
-    with pytest.raises(DataError, match=r"data/demo_1: reading it takes more than 0.1 s"):
-        read_apart(tmp_path, "data/demo_1", hang, seconds=0.1)
-    with pytest.raises(DataError, match="data/demo_1: reading it takes more than 4294967296 bytes"):
-        read_apart(tmp_path, "data/demo_1", swell)
-    read = read_apart(tmp_path, "data/demo_1", lambda: {"a": np.arange(3)})
-    np.testing.assert_array_equal(read["a"], [0, 1, 2])
-
-
+@pytest.mark.usefixtures("read_here")
 def test_large_chunks_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hdf5, "MAX_BYTES", 1000)
     wide = replace("data/demo_2/actions", np.ones((5, 2)), chunks=(500, 2), maxshape=(None, 2))

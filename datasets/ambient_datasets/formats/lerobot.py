@@ -9,6 +9,7 @@ Needs pyarrow (extra [lerobot]); cameras of type "video" need PyAV (extra [video
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,13 +113,18 @@ class LeRobot:
         return read_episode_apart(
             path,
             place,
-            lambda: self._read(path, i),
+            partial(self._only(i)._read, path),
             SECONDS + steps * len(shapes) * FRAME_SECONDS,
         )
 
-    def _read(self, path: Path, i: int) -> Episode:
+    def _only(self, i: int) -> "LeRobot":
+        """What is needed to read the episode in row i of the list, in another process."""
+        return replace(self, _index=self._index.only(i))
+
+    def _read(self, path: Path) -> Episode:
+        """The only episode there is."""
         with open_parquet(path) as file:
-            return self._read_rows(path, file, i)
+            return self._read_rows(path, file, 0)
 
     def _read_rows(self, path: Path, file: pq.ParquetFile, i: int) -> Episode:
         check_rows(path, file, int(self._index.rows[i]))

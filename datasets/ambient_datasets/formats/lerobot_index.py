@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from numpy.typing import NDArray
 
 from ambient_datasets.faults import fault
 from ambient_datasets.formats.lerobot_info import EPISODE_FILES, RESTORE, Info, inside, whole
-from ambient_datasets.guards.apart import Arrays, read_apart
+from ambient_datasets.guards.apart import read_apart
 from ambient_datasets.guards.files import refuse_pointer
+from ambient_datasets.guards.forks import Arrays
 from ambient_datasets.guards.parquet import (
     count_rows,
     numbers,
@@ -64,6 +66,22 @@ class Index:
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+    def only(self, i: int) -> "Index":
+        """The place of episode i alone."""
+        row = slice(i, i + 1)
+        return Index(
+            self.numbers[row],
+            self.lengths[row],
+            self.firsts[row],
+            self.rows[row],
+            self.chunks[row],
+            self.files[row],
+            {key: values[row] for key, values in self.film_chunks.items()},
+            {key: values[row] for key, values in self.film_files.items()},
+            {key: values[row] for key, values in self.film_starts.items()},
+            self.about[row],
+        )
 
 
 def data_file(info: Info, index: Index, episode: int) -> Path:
@@ -125,7 +143,7 @@ def read_tasks(info: Info) -> dict[int, str]:
         ]
     else:
         path = inside(info.root, TASK_TABLE, "the list of tasks")
-        rows = read_apart(path, "the list of tasks", lambda: _read_tasks(path))
+        rows = read_apart(path, "the list of tasks", partial(_read_tasks, path))
         texts = json.loads(rows["texts"].tobytes())
         pairs = list(zip(rows["numbers"].tolist(), texts, strict=True))
     tasks = {number: text for number, text in pairs if isinstance(text, str) and _is_utf8(text)}
@@ -213,7 +231,7 @@ def _read_tables(info: Info, films: Sequence[str]) -> Index:
     if not paths:
         raise fault(info.root, EPISODE_TABLES, "there is no such file", RESTORE)
     whole = read_apart(
-        info.root / "meta/episodes", "the list of episodes", lambda: _join(paths, films)
+        info.root / "meta/episodes", "the list of episodes", partial(_join, paths, films)
     )
     _check_order(info.root / "meta/episodes", whole["episode_index"])
     lengths, chunks, files = (

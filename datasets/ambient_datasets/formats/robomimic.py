@@ -19,6 +19,7 @@ Kept besides: the instruction (``ep_meta`` of the demonstration, or ``problem_in
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,7 @@ from ambient_datasets.formats.robomimic_layout import Index, read_index
 from ambient_datasets.formats.robomimic_places import DATA, Demo, open_demo
 from ambient_datasets.formats.stamps import AS_THEY_COME, compare_rate
 from ambient_datasets.guards.apart import RESTORE, read_apart, read_episode_apart
+from ambient_datasets.guards.forks import Arrays
 from ambient_datasets.guards.hdf5 import find_array, join, read_array, read_text
 from ambient_datasets.guards.numbers import to_float32
 from ambient_datasets.guards.pictures import check_memory, read_picture
@@ -92,7 +94,7 @@ class RobomimicDemonstrations:
         return read_episode_apart(
             self.path / place.file if place.file else self.path,
             place.group or "the file",
-            lambda: _read_demo(self.path, self._index, i),
+            partial(_read_demo, self.path, self._index.only(i)),
         )
 
 
@@ -111,7 +113,7 @@ def open_robomimic(path: StrPath, request: Request) -> RobomimicDemonstrations:
         raise DataError(
             f"{path}: stamps = resample: HDF5 is read row by row. Give check or ignore."
         )
-    index = Index.decode(read_apart(path, "the file", lambda: read_index(path, request).encode()))
+    index = Index.decode(read_apart(path, "the file", partial(_read_index, path, request)))
     observations, actions = (
         Labels([name for part in parts for name in part.names])
         for parts in (index.state, index.action)
@@ -124,14 +126,20 @@ def open_robomimic(path: StrPath, request: Request) -> RobomimicDemonstrations:
     return RobomimicDemonstrations(path, replace(attributes, extra=dict(index.world)), index)
 
 
-def _read_demo(path: Path, index: Index, i: int) -> Episode:
-    with open_demo(path, index.places[i]) as demo:
+def _read_index(path: Path, request: Request) -> Arrays:
+    return read_index(path, request).encode()
+
+
+def _read_demo(path: Path, index: Index) -> Episode:
+    """The only demonstration of an index."""
+    (place,), (steps,) = index.places, index.steps
+    with open_demo(path, place) as demo:
         observations, actions = (
-            np.concatenate([_read_part(demo, part, index.steps[i]) for part in parts], axis=1)
+            np.concatenate([_read_part(demo, part, steps) for part in parts], axis=1)
             for parts in (index.state, index.action)
         )
         images = {
-            name: _read_frames(demo, key, index.shapes[name], index.steps[i])
+            name: _read_frames(demo, key, index.shapes[name], steps)
             for name, key in index.pictures.items()
         }
         instruction = _instruction(demo)

@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from ambient_datasets.formats.robomimic_places import (
     open_demo,
     open_demos,
 )
-from ambient_datasets.guards.apart import Arrays
+from ambient_datasets.guards.forks import Arrays
 from ambient_datasets.guards.hdf5 import (
     find_array,
     find_group,
@@ -84,6 +84,11 @@ class Index:
             record[part] = [Columns(**columns) for columns in record[part]]
         record["places"] = [Place(**place) for place in record["places"]]
         return Index(**record)
+
+    def only(self, i: int) -> "Index":
+        """Of demonstration i alone."""
+        row = slice(i, i + 1)
+        return replace(self, places=self.places[row], steps=self.steps[row], about=self.about[row])
 
     def encode(self) -> Arrays:
         """The index as arrays, so that it may come from another process."""

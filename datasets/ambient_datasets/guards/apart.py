@@ -4,33 +4,43 @@ A C library that meets broken bytes may crash, never return or ask for all memor
 HDF5 (about one of ten thousand files with a few flipped bytes), Arrow (a few bytes of run lengths
 unfold to any number of rows) and the decoders of videos. In a child process that is one more error
 to tell.
+
+This process may have any number of threads, and a fork would copy their locks; so the children
+are forked by a program without threads (``forks.py``), which is started at the first reading.
 """
 
-import faulthandler
+import atexit
+import json
 import os
-import re
-import resource
-import signal
+import subprocess
+import sys
 import tempfile
-from collections.abc import Callable, Mapping
-from multiprocessing.connection import Connection
+import zipfile
+from collections.abc import Callable
+from functools import partial
+from multiprocessing import Pipe
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from threading import Lock
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ambient_datasets.faults import fault
+from ambient_datasets.guards import forks
+from ambient_datasets.guards.forks import Arrays, Reading
 from ambient_datasets.records import Episode
 from ambient_policy.errors import DataError
 
 SECONDS = 300.0  # an episode without pictures is read within this time, or never
-MEMORY = 4 * 2**30  # what a reading may take beside what this process has [bytes]
+MEMORY = 4 * 2**30  # what a reading may take beside what its process has [bytes]
 RESTORE = "Restore the file from a copy, or record it again."
-STATUS = Path("/proc/self/status")  # where Linux tells what a process has; others bound nothing
-FAILED, DONE = b"0", b"1"
-
-Arrays = Mapping[str, NDArray[Any]]
+START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from ambient_datasets.guards.forks import serve; serve(*map(int, sys.argv[2:]))"
+)
+# OpenBLAS and Arrow's allocator start threads when they are imported
+NO_THREADS = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 
 
 def read_apart(
@@ -40,44 +50,54 @@ def read_apart(
 
     Args:
         path, place: what it reads, for messages.
-        read: called in a copy of this process; whatever it changes stays there.
+        read: a function of a module and its arguments (``functools.partial``).
         seconds: after which it is taken to hang [s].
 
     Raises:
         DataError: as ``read`` does; if it crashes its process, takes too long or more than
             ``MEMORY``.
     """
-    with tempfile.TemporaryFile() as file:  # without a name; a pipe would need it all in memory
-        readable, writable = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            os.close(readable)
-            _serve(writable, cast(BinaryIO, file), path, place, read)
-        os.close(writable)
+    with _lock:
+        server = _find_server()
         try:
-            answer = _receive(readable, path, place, seconds)
-        finally:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-        if answer[:1] == FAILED:
-            raise DataError(answer[1:].decode())
-        file.seek(0)
-        with np.load(file, allow_pickle=False) as arrays:
-            return dict(arrays)
+            kind, words = server.ask(Reading(read, seconds, MEMORY))
+            if kind == forks.DONE:
+                return server.take()
+        except (EOFError, OSError, ValueError, zipfile.BadZipFile):
+            _end_server()
+            kind, words = forks.CRASHED, ""
+        except BaseException:  # its answer must not meet the next question
+            _end_server()
+            raise
+    raise _refuse(path, place, kind, words, seconds)
+
+
+def _refuse(path: Path, place: str, kind: bytes, words: str, seconds: float) -> DataError:
+    if kind == forks.REFUSED:
+        return DataError(words)
+    if kind == forks.FULL:
+        what = f"what was read does not fit into {tempfile.gettempdir()} ({words})"
+        return fault(path, place, what, "Make room there, or name another folder by TMPDIR.")
+    faults = {
+        forks.SWOLLEN: f"reading it takes more than {MEMORY} bytes",
+        forks.SLOW: f"reading it takes more than {seconds:g} s",
+        forks.CRASHED: "reading it crashes the library that reads it",
+    }
+    return fault(path, place, faults.get(kind, f"cannot be read ({words})"), RESTORE)
 
 
 def read_episode_apart(
     path: Path, place: str, read: Callable[[], Episode], seconds: float = SECONDS
 ) -> Episode:
     """The episode that ``read`` returns, called in a child process; see ``read_apart``."""
-    arrays = read_apart(path, place, lambda: _pack(path, place, read), seconds)
+    arrays = read_apart(path, place, partial(_pack, read), seconds)
     text = arrays.pop("instruction").tobytes().decode()
     observations, actions = arrays.pop("observations"), arrays.pop("actions")
     images = {name.removeprefix("image_"): frames for name, frames in arrays.items()}
     return Episode(observations, actions, images, text or None)
 
 
-def _pack(path: Path, place: str, read: Callable[[], Episode]) -> Arrays:
+def _pack(read: Callable[[], Episode]) -> Arrays:
     episode = read()
     return {
         "observations": episode.observations,
@@ -87,47 +107,70 @@ def _pack(path: Path, place: str, read: Callable[[], Episode]) -> Arrays:
     }
 
 
-def _serve(
-    writable: int, file: BinaryIO, path: Path, place: str, read: Callable[[], Arrays]
-) -> None:
-    """In the child: answer and end, whatever happens, without the parent's clean-up."""
-    try:
-        faulthandler.disable()
-        _bound_memory()
-        try:
-            np.savez(file, allow_pickle=False, **read())
-            file.flush()
-            answer = DONE
-        except DataError as error:
-            answer = FAILED + str(error).encode(errors="backslashreplace")
-        except MemoryError:
-            refusal = fault(path, place, f"reading it takes more than {MEMORY} bytes", RESTORE)
-            answer = FAILED + str(refusal).encode(errors="backslashreplace")
-        except Exception as error:
-            refusal = fault(
-                path, place, f"cannot be read ({type(error).__name__}: {error})", RESTORE
+class _Server:
+    """The program that forks, and the file without a name that holds what was read.
+
+    A pipe would need it all in memory.
+    """
+
+    def __init__(self) -> None:
+        self.file = tempfile.TemporaryFile()  # noqa: SIM115
+        self.connection, theirs = Pipe()
+        ends = (theirs.fileno(), self.file.fileno())
+        paths = json.dumps([path for path in sys.path if isinstance(path, str)])
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", START, paths, *map(str, ends)],
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **NO_THREADS},
+                pass_fds=ends,
+                start_new_session=True,  # Ctrl-C is this process's to answer
             )
-            answer = FAILED + str(refusal).encode(errors="backslashreplace")
-        Connection(writable, readable=False).send_bytes(answer)
-    finally:
-        os._exit(0)
+
+    def ask(self, reading: Reading) -> tuple[bytes, str]:
+        """Kind and words of the answer."""
+        self.connection.send(reading)
+        answer = self.connection.recv_bytes(forks.MAX_WORDS)
+        return answer[:1], answer[1:].decode()
+
+    def take(self) -> dict[str, NDArray[Any]]:
+        """The arrays that were read."""
+        self.file.seek(0)
+        with np.load(self.file, allow_pickle=False) as arrays:
+            read = dict(arrays)
+        self.file.truncate(0)
+        return read
+
+    def end(self) -> None:
+        """Without us it ends, and a reading with it."""
+        self.connection.close()
+        self.file.close()
+        self.process.wait()
 
 
-def _bound_memory() -> None:
-    if STATUS.exists():
-        used = re.search(r"VmData:\s+(\d+) kB", STATUS.read_text())
-        assert used is not None
-        most = int(used[1]) * 1024 + MEMORY
-        resource.setrlimit(resource.RLIMIT_DATA, (most, resource.RLIM_INFINITY))
+_lock = Lock()
+_server: _Server | None = None
 
 
-def _receive(readable: int, path: Path, place: str, seconds: float) -> bytes:
-    with Connection(readable, writable=False) as connection:
-        if not connection.poll(seconds):
-            raise fault(path, place, f"reading it takes more than {seconds:g} s", RESTORE)
-        try:
-            return connection.recv_bytes()
-        except (EOFError, OSError) as error:
-            raise fault(
-                path, place, "reading it crashes the library that reads it", RESTORE
-            ) from error
+def _find_server() -> _Server:
+    global _server
+    if _server is None:
+        _server = _Server()
+    return _server
+
+
+def _end_server() -> None:
+    global _server
+    if _server is not None:
+        _server.end()
+    _server = None
+
+
+def _forget_server() -> None:
+    """In a fork of this process, which somebody else made: the server is the parent's."""
+    global _server, _lock
+    _server, _lock = None, Lock()
+
+
+atexit.register(_end_server)
+os.register_at_fork(after_in_child=_forget_server)
