@@ -1,25 +1,39 @@
 """The table of arms: a row for each arm, from its trainings on the same starts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ambient_policy.errors import DataError, unknown
+from ambient_policy.evaluation.multiplicity import holm, letters
+from ambient_policy.evaluation.paired import RateDifference, equality, rate_difference
 from ambient_policy.evaluation.records import EpisodeRecord
 from ambient_policy.evaluation.statistics import (
     Bootstrap,
     Interval,
     levels_note,
 )
+from ambient_policy.evaluation.verdict import LEVEL, Verdict, more_needed, verdict
 
 SUCCESS_OF_ONE = "Wilson interval, which counts every episode as independent."
 SUCCESS_OF_SEVERAL = (
     "bootstrap over training seeds and starts, no narrower than Wilson's interval, which would "
     "count every episode as independent and stands alone where an arm was trained once."
 )
+LETTERS = "Arms that share a letter do not differ in success (5 %, Holm over all pairs of arms)."
+DIFFERENCE_OF_ONE = (
+    "Difference in success: exact McNemar test, Holm over the arms; Newcombe's interval (its "
+    "method 10)."
+)
+DIFFERENCE_OF_SEVERAL = (
+    "Difference in success: Student's test over training seeds and starts, Holm over the arms; the "
+    "interval is no narrower than Newcombe's of the pairs."
+)
+MARGIN = 0.05  # smallest difference in success that matters, unless another one is named
 Episodes = Mapping[int, Sequence[EpisodeRecord]]  # training seed -> its episodes
 
 
@@ -46,7 +60,8 @@ class Row:
     """One arm, all its trainings: means over episodes with intervals.
 
     ``..._successes`` is over successful episodes, the plain name over all of them; ``extra`` holds
-    the best value of the world's own numbers (e.g. coverage), over all episodes.
+    the best value of the world's own numbers (e.g. coverage), over all episodes. ``letters``: arms
+    that share one do not differ in success (5 %, Holm over all pairs); "" for a single arm.
     """
 
     arm: str
@@ -64,14 +79,23 @@ class Row:
     failures: Mapping[str, int] = field(default_factory=dict)
     extra: Mapping[str, Interval] = field(default_factory=dict)
     difference: Difference | None = None
+    letters: str = ""
 
 
 @dataclass(frozen=True)
 class Table:
-    """The rows of all arms in their order, the baseline of their differences, and notes."""
+    """The rows of all arms in their order, what is said of them, and notes.
+
+    Attributes:
+        rows: of the arms.
+        baseline: of the differences.
+        verdicts: of every other arm against the baseline.
+        notes: how to read the rest.
+    """
 
     rows: tuple[Row, ...]
     baseline: str | None
+    verdicts: tuple[Verdict, ...]
     notes: tuple[str, ...]
 
     def row(self, arm: str) -> Row:
@@ -86,8 +110,11 @@ class Table:
         raise unknown("arm", arm, [row.arm for row in self.rows])
 
     def to_json(self) -> dict[str, Any]:
-        """Return rows, baseline and notes as plain values."""
-        return asdict(self)
+        """Return rows, baseline, verdicts and notes as plain values."""
+        verdicts = [
+            {"sentence": v.sentence, **asdict(v), "finding": v.finding.value} for v in self.verdicts
+        ]
+        return {**asdict(self), "verdicts": verdicts}
 
 
 def compare(
@@ -96,6 +123,7 @@ def compare(
     baseline: str | None = None,
     extra: Sequence[str] = (),
     seed: int = 0,
+    margin: float = MARGIN,
 ) -> Table:
     """Compare all arms in one table.
 
@@ -104,6 +132,7 @@ def compare(
         baseline: the arm that the others differ from, None for no differences.
         extra: keys of the world's own numbers for the table, e.g. "coverage".
         seed: seed of the bootstrap.
+        margin: smallest difference in success that matters.
 
     Raises:
         SettingsError: for a baseline that is no arm.
@@ -112,25 +141,78 @@ def compare(
     if baseline is not None and baseline not in arms:
         raise unknown("baseline", baseline, arms)
     starts = _common_starts(arms)
-    counts = [len(episodes) for episodes in arms.values()]
+    bootstrap, shared = Bootstrap(seed), _letters(arms, starts)
+    against = _against(arms, baseline, starts, bootstrap)
     rows = tuple(
-        _row(
-            name,
-            episodes,
-            None if baseline in (None, name) else arms[str(baseline)],
-            starts,
-            tuple(extra),
-            Bootstrap(seed),
+        replace(
+            _row(name, episodes, starts, tuple(extra), bootstrap),
+            difference=_difference(episodes, arms[str(baseline)], starts, bootstrap, against[name])
+            if name in against
+            else None,
+            letters=shared[name],
         )
         for name, episodes in arms.items()
     )
-    return Table(rows, baseline, _notes(min(counts), max(counts), len(starts), baseline))
+    trainings = {row.arm: row.trainings for row in rows}
+    verdicts = _verdicts(rows, baseline, against, margin, len(starts)) if baseline else ()
+    return Table(rows, baseline, verdicts, _notes(trainings, len(starts), baseline))
+
+
+def _against(
+    arms: Mapping[str, Episodes], baseline: str | None, starts: Sequence[int], bootstrap: Bootstrap
+) -> dict[str, RateDifference]:
+    """Compare the success of every other arm with the baseline's."""
+    if baseline is None:
+        return {}
+    theirs = _values(arms[baseline], starts, "success", False)
+    return {
+        arm: rate_difference(_values(episodes, starts, "success", False), theirs, bootstrap)
+        for arm, episodes in arms.items()
+        if arm != baseline
+    }
+
+
+def _letters(arms: Mapping[str, Episodes], starts: Sequence[int]) -> dict[str, str]:
+    """Letters of each arm, "a" for the best; none for a single arm."""
+    if len(arms) < 2:
+        return dict.fromkeys(arms, "")
+    tables = {arm: _values(episodes, starts, "success", False) for arm, episodes in arms.items()}
+    two = list(combinations(arms, 2))
+    p_values = holm([equality(tables[a], tables[b]) for a, b in two])
+    differ = {frozenset(pair): p < LEVEL for pair, p in zip(two, p_values, strict=True)}
+    return letters(sorted(arms, key=lambda arm: -tables[arm].mean()), differ)
+
+
+def _verdicts(
+    rows: Sequence[Row],
+    baseline: str,
+    against: Mapping[str, RateDifference],
+    margin: float,
+    starts: int,
+) -> tuple[Verdict, ...]:
+    """Judge every other arm against the baseline, Holm over these arms."""
+    trainings = {row.arm: row.trainings for row in rows}
+    p_values = dict(zip(against, holm([d.p for d in against.values()]), strict=True))
+    ratios = {
+        row.arm: row.difference.squared_jerk_successes_ratio for row in rows if row.difference
+    }
+    return tuple(
+        verdict(
+            arm,
+            baseline,
+            difference,
+            p=p_values[arm],
+            margin=margin,
+            more=more_needed(difference, starts, min(trainings[arm], trainings[baseline]), margin),
+            jerk_ratio=ratios[arm],
+        )
+        for arm, difference in against.items()
+    )
 
 
 def _row(
     name: str,
     episodes: Episodes,
-    baseline: Episodes | None,
     starts: Sequence[int],
     extra: tuple[str, ...],
     bootstrap: Bootstrap,
@@ -156,12 +238,15 @@ def _row(
         duration_successes=mean("duration", successes=True),
         failures={reason: sum(e.failure == reason for e in everyone) for reason in reasons},
         extra={key: mean(key) for key in extra},
-        difference=None if baseline is None else _difference(episodes, baseline, starts, bootstrap),
     )
 
 
 def _difference(
-    arm: Episodes, baseline: Episodes, starts: Sequence[int], bootstrap: Bootstrap
+    arm: Episodes,
+    baseline: Episodes,
+    starts: Sequence[int],
+    bootstrap: Bootstrap,
+    success: RateDifference,
 ) -> Difference:
     def pair(key: str, successes: bool = False) -> tuple[Any, Any]:
         return (
@@ -170,7 +255,7 @@ def _difference(
         )
 
     return Difference(
-        success=bootstrap.difference(*pair("success")),
+        success=success.interval,
         squared_jerk=bootstrap.difference(*pair("squared_jerk")),
         squared_jerk_ratio=bootstrap.ratio(*pair("squared_jerk")),
         squared_jerk_successes=bootstrap.difference(*pair("squared_jerk", True)),
@@ -214,12 +299,14 @@ def _common_starts(arms: Mapping[str, Episodes]) -> list[int]:
     return starts
 
 
-def _notes(fewest: int, most: int, starts: int, baseline: str | None) -> tuple[str, ...]:
+def _notes(trainings: Mapping[str, int], starts: int, baseline: str | None) -> tuple[str, ...]:
+    most = max(trainings.values())
     notes = (
         f"{starts} starts, the same for every arm and training seed.",
         f"Success: {SUCCESS_OF_ONE if most == 1 else SUCCESS_OF_SEVERAL}",
-        levels_note(fewest),
+        levels_note(min(trainings.values())),
         "All intervals cover 95 %.",
+        *([LETTERS] if len(trainings) > 1 else []),
     )
     if baseline is None:
         return notes
@@ -227,4 +314,5 @@ def _notes(fewest: int, most: int, starts: int, baseline: str | None) -> tuple[s
         *notes,
         f"Differences are to '{baseline}', paired by start; jerk over successes is then compared "
         "on the starts at which both succeeded.",
+        DIFFERENCE_OF_ONE if most == 1 else DIFFERENCE_OF_SEVERAL,
     )

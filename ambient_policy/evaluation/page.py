@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ambient_policy.evaluation.comparison import Episodes
+from ambient_policy.evaluation.comparison import MARGIN, Episodes
 
 Floats = NDArray[np.floating[Any]]
 Box = tuple[float, float, float, float]  # x_low, y_low, x_high, y_high [m]
@@ -121,6 +121,7 @@ class Page:
         settings: the exact settings, as text.
         commands: the exact commands, one string each.
         seed: seed of the bootstrap.
+        margin: smallest difference in success that matters.
     """
 
     title: str
@@ -135,3 +136,4 @@ class Page:
     settings: str = ""
     commands: Sequence[str] = ()
     seed: int = 0
+    margin: float = MARGIN

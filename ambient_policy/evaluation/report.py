@@ -41,6 +41,7 @@ def write_report(page: Page, folder: Path, console: Console | None = None) -> Ta
         baseline=page.baseline,
         extra=page.extra,
         seed=page.seed,
+        margin=page.margin,
     )
     tables.print_comparison(table, page.length_unit, console)
     write_text(folder / "table.md", tables.to_markdown(table, page.length_unit))
@@ -113,6 +114,7 @@ def to_html(page: Page, table: Table) -> str:
             if grid[1]
         ],
         colours=figures.arm_colours(page),
+        verdicts=[verdict.sentence for verdict in table.verdicts],
         notes=table.notes,
         sections=sections(page, table),
         seeds=_seeds(page),

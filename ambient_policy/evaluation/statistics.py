@@ -5,8 +5,11 @@ S trainings by E starts, crossed. A resample draws trainings with replacement an
 starts with replacement; the drawn starts are the same for every training and every arm (the
 "pigeonhole" bootstrap of Owen 2007 for crossed tables). Pooling S*E episodes as if independent
 would hide both that a start is hard for everybody and that a training came out well by luck.
+Resamples of few trainings spread too little, and they count what is left over on both levels: the
+resamples give an interval its shape, and ``crossed`` its width.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +18,7 @@ from numpy.typing import NDArray
 
 from ambient_policy import seeding
 from ambient_policy.errors import DataError
+from ambient_policy.evaluation.crossed import Spread, spread
 
 Floats = NDArray[np.floating[Any]]
 RESAMPLES = 10_000
@@ -72,7 +76,7 @@ class Bootstrap:
             known = np.isfinite(table)
             total = ((starts @ np.where(known, table, 0).T) * trainings).sum(axis=1)
             draws.append(_divide(total, ((starts @ known.T) * trainings).sum(axis=1)))
-        return self._percentiles(_nanmean(table), np.concatenate(draws), table.shape[1])
+        return self._percentiles(_nanmean(table), np.concatenate(draws), spread(table))
 
     def share(self, successes: Floats) -> Interval:
         """Return the share of successes in a table (S,E) of 0 and 1, or (E,) of one training.
@@ -87,7 +91,7 @@ class Bootstrap:
             return pooled
         levels = self.mean(table)
         low, high = np.fmin(levels.low, pooled.low), np.fmax(levels.high, pooled.high)
-        return Interval(pooled.estimate, float(low), float(high))
+        return Interval(pooled.estimate, max(float(low), 0.0), min(float(high), 1.0))
 
     def difference(self, arm: Floats, baseline: Floats) -> Interval:
         """Return arm minus baseline, start by start: tables (S,E) and (S',E), the same E starts.
@@ -97,13 +101,13 @@ class Bootstrap:
         Trainings of the two arms are resampled apart, for they are different runs; starts are
         resampled together.
         """
-        return self._paired(arm, baseline, np.subtract)
+        return self._paired(arm, baseline, np.subtract, lambda a, b, _: (a, -b))
 
     def ratio(self, arm: Floats, baseline: Floats) -> Interval:
         """Return the arm's mean over the baseline's, on the starts that both know."""
-        return self._paired(arm, baseline, _divide)
+        return self._paired(arm, baseline, _divide, _linear_ratio)
 
-    def _paired(self, arm: Floats, baseline: Floats, compare: Any) -> Interval:
+    def _paired(self, arm: Floats, baseline: Floats, compare: Any, linear: Any) -> Interval:
         a, b = _table(arm), _table(baseline)
         if a.shape[1] != b.shape[1]:
             raise DataError(
@@ -117,7 +121,8 @@ class Bootstrap:
             _compare(a, b, compare, of_arm, of_baseline, starts)
             for (of_arm, starts), (of_baseline, _) in zip(arm_draws, baseline_draws, strict=True)
         ]
-        return self._percentiles(float(estimate[0]), np.concatenate(draws), a.shape[1])
+        at = float(estimate[0])
+        return self._percentiles(at, np.concatenate(draws), spread(*linear(a, b, at)))
 
     def _counts(self, shape: tuple[int, ...], side: str | None) -> Any:
         """Draw blocks of counts of trainings (R,S) and starts (R,E); the starts ignore the side."""
@@ -132,13 +137,17 @@ class Bootstrap:
                 _multinomial(of_starts, starts, block),
             )
 
-    def _percentiles(self, estimate: float, draws: Floats, starts: int) -> Interval:
+    def _percentiles(self, estimate: float, draws: Floats, levels: Spread) -> Interval:
+        """Percentiles of the resamples, scaled to the width of Student's interval (``crossed``)."""
         known = draws[np.isfinite(draws)]
-        if starts < 2 or not len(known):
+        if not math.isfinite(levels.variance) or not len(known):
             return Interval(estimate, float("nan"), float("nan"))
         tail = (1 - self.confidence) / 2
         low, high = np.quantile(known, [tail, 1 - tail])
-        return Interval(estimate, float(low), float(high))
+        half = (high - low) / 2
+        scale = levels.half_width(self.confidence) / half if half > 0 else 1.0
+        ends = (estimate + scale * (float(end) - estimate) for end in (low, high))
+        return Interval(estimate, *ends)
 
 
 def levels_note(trainings: int) -> str:
@@ -151,8 +160,14 @@ def levels_note(trainings: int) -> str:
     few = "" if trainings >= 5 else " So few trainings make the outer level itself uncertain."
     return (
         f"Bootstrap intervals resample training seeds ({trainings} in the smallest arm) and "
-        f"starts.{few}"
+        f"starts, and have the width of Student's.{few}"
     )
+
+
+def _linear_ratio(arm: Floats, baseline: Floats, ratio: float) -> tuple[Floats, Floats]:
+    """The two tables whose difference varies as the ratio does, to first order (delta method)."""
+    scale = _nanmean(baseline)
+    return (arm / scale, -ratio * baseline / scale) if scale else (arm * np.nan, baseline * np.nan)
 
 
 def _compare(

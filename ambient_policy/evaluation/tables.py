@@ -41,7 +41,7 @@ def results(table: Table, unit: str = "m") -> Grid:
     columns: dict[str, Callable[[Row], str]] = {
         "arm": lambda row: row.arm,
         "episodes": lambda row: f"{row.episodes} ({row.trainings} × {_per_training(row)})",
-        "success [%]": lambda row: percent(row.success),
+        "success [%]": lambda row: f"{percent(row.success)} {row.letters}".rstrip(),
         f"squared jerk, successes {jerk}": lambda row: interval(row.squared_jerk_successes),
         f"squared jerk, all {jerk}": lambda row: interval(row.squared_jerk),
         f"where chunks meet {jerk}": lambda row: interval(row.boundary_squared_jerk),
@@ -121,8 +121,10 @@ def _hundred(share: float) -> str:
 
 
 def print_comparison(table: Table, unit: str = "m", console: Console | None = None) -> None:
-    """Print both grids and the notes; each arm is a column, which suits few arms on a terminal."""
+    """Print verdicts, both grids and notes; each arm is a column: few arms suit a terminal."""
     console = console or Screen()
+    for verdict in table.verdicts:
+        console.print(verdict.sentence, style="bold", highlight=False)
     for header, rows in (results(table, unit), differences(table, unit)):
         if rows:
             titles, *lines = zip(header, *rows, strict=True)
@@ -143,13 +145,14 @@ def _lines(cells: Sequence[str]) -> list[str]:
 
 
 def to_markdown(table: Table, unit: str = "m") -> str:
-    """Write both grids and the notes in Markdown."""
+    """Write verdicts, both grids and the notes in Markdown."""
     grids = [
         markdown_table(header, rows)
         for header, rows in (results(table, unit), differences(table, unit))
         if rows
     ]
-    return "\n".join([*grids, "".join(f"- {note}\n" for note in table.notes)])
+    verdicts = [f"**{verdict.sentence}**\n" for verdict in table.verdicts]
+    return "\n".join([*verdicts, *grids, "".join(f"- {note}\n" for note in table.notes)])
 
 
 def _per_training(row: Row) -> int:

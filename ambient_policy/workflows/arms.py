@@ -26,6 +26,9 @@ class CompareSettings:
     seeds: list[int] = field(default_factory=lambda: [0, 1])
     # arm that the others are compared with; null = none
     baseline: str | None = None
+    # smallest difference in success that matters, a share: 0.05 is 5 points. A difference whose
+    # whole interval is smaller is called equivalent
+    margin: float = 0.05
     # the same for every run; its seed is that of the bootstrap too
     evaluation: RolloutSettings = field(default_factory=RolloutSettings)
     # how many runs at a time, and where
@@ -45,6 +48,11 @@ class CompareSettings:
             raise SettingsError(f"seeds = {self.seeds}: give every training seed once.")
         if self.baseline is not None and self.baseline not in self.arms:
             raise unknown("baseline", self.baseline, self.arms)
+        if not 0 < self.margin < 1:
+            raise SettingsError(
+                f"margin = {self.margin} must lie between 0 and 1: the smallest difference in "
+                "success that matters, e.g. margin=0.05 for 5 points."
+            )
 
 
 def grid_of(settings: CompareSettings) -> Grid:

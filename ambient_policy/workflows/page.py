@@ -45,6 +45,7 @@ def page_of(settings: CompareSettings, grid: Grid) -> Page:
         + json.dumps(to_json(first.settings), indent=1),
         commands=[command_line("compare", settings), *(run.command for run in grid.runs)],
         seed=settings.evaluation.seed,
+        margin=settings.margin,
     )
 
 
