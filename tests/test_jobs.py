@@ -127,6 +127,23 @@ def test_workers_end_with_their_parent(tmp_path: Path, end: signal.Signals) -> N
     assert len(set(workers)) == 2
 
 
+LEAVER = """
+from ambient_policy.jobs import JobSettings, open_jobs
+if __name__ == "__main__":
+    with open_jobs(JobSettings(workers=2)) as jobs:
+        next(jobs.each(bytes, [(100_000_000,)] * 6))
+"""
+
+
+def test_who_writes_a_result_that_nobody_wants_is_not_waited_for(tmp_path: Path) -> None:
+    script = tmp_path / "leaver.py"
+    script.write_text(LEAVER)
+    root = str(Path(__file__).parents[1])
+    paths = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": paths}
+    subprocess.run([sys.executable, str(script)], env=environment, timeout=60, check=True)
+
+
 @pytest.fixture
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the commands of Slurm, which run jobs on this machine."""

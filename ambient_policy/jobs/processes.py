@@ -89,6 +89,9 @@ def in_processes(workers: int) -> Iterator[Engine]:
     try:
         yield Processes(pool)
     finally:
+        # whoever ends while he writes a result would be waited for: as long as this process holds
+        # the pipe's other end open, nobody reads that it is over
+        pool._result_queue._writer.close()  # type: ignore[attr-defined]
         hand.close()  # whoever still works ends now
         pool.shutdown(cancel_futures=True)
         leash.close()
