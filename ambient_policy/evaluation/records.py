@@ -1,7 +1,7 @@
 """The records of episodes, one JSON line each, and their motions, keyed by seed."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -166,15 +166,20 @@ def _restored(name: str, value: Any) -> Any:
     return float("nan") if value is None and name != "goal" else value
 
 
-def write_motions(path: Path, trajectories: Sequence[Trajectory], path_dims: Sequence[int]) -> None:
-    """All motions in one ``.npz`` (plain arrays named "seed.part"), atomically."""
-    arrays: dict[str, Any] = {}
-    for trajectory in trajectories:
-        arrays[f"{trajectory.seed}.path"] = executed_path(trajectory, path_dims)
-        arrays[f"{trajectory.seed}.observations"] = trajectory.observations
-        arrays[f"{trajectory.seed}.actions"] = trajectory.actions
-        if trajectory.states is not None:
-            arrays[f"{trajectory.seed}.states"] = trajectory.states
+def motion_of(trajectory: Trajectory, path_dims: Sequence[int]) -> Motion:
+    """The motion of an episode; ``path_dims`` are the dimensions of its executed position."""
+    path = executed_path(trajectory, path_dims)
+    return Motion(path, trajectory.observations, trajectory.actions, trajectory.states)
+
+
+def write_motions(path: Path, motions: Mapping[int, Motion]) -> None:
+    """All motions, by episode seed, in one ``.npz`` (arrays named "seed.part"), atomically."""
+    arrays = {
+        f"{seed}.{part}": array
+        for seed, motion in motions.items()
+        for part, array in vars(motion).items()
+        if array is not None
+    }
     with replace_file(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)
 

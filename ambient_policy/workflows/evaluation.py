@@ -5,6 +5,7 @@ ambient-policy evaluate run=runs/maze/ambient/seed-0 episodes=200
 
 import hashlib
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ from ambient_policy.errors import SettingsError, unknown
 from ambient_policy.evaluation.comparison import compare
 from ambient_policy.evaluation.records import (
     EpisodeRecord,
+    Motion,
     measure,
+    motion_of,
     write_episodes,
     write_motions,
 )
@@ -29,12 +32,13 @@ from ambient_policy.evaluation.trajectory import Trajectory
 from ambient_policy.evaluation.worlds import check_named, find_spec
 from ambient_policy.files import disk_errors, hold, write_text
 from ambient_policy.policy import Policy
-from ambient_policy.progress import progress
+from ambient_policy.progress import Bar, progress
 from ambient_policy.saved import SavedPolicy, open_policy
 from ambient_policy.settings import SolverSettings
 from ambient_policy.settings.checks import Word, word, words_to_enums
 from ambient_policy.terminal import Screen
 from ambient_policy.training.loop import check_device
+from ambient_policy.workflows.blocks import Block, Blocks, remove_finished
 from ambient_policy.workflows.evaluation_folder import (
     EPISODES,
     MOTIONS,
@@ -80,7 +84,8 @@ class RolloutSettings:
     checkpoint: int | None = None
     # sampler; null = as trained
     solver: SolverChange = field(default_factory=SolverChange)
-    # worlds that run side by side
+    # worlds that run side by side: a block. An evaluation that is killed goes on behind the last
+    # block that ended
     worlds: int = 200
     # the world, where the policy's is of a package that is not imported unless you name it here;
     # null = the policy's
@@ -171,22 +176,41 @@ def fingerprint(policy: Policy) -> str:
     return digest.hexdigest()[:16]
 
 
-def roll_out(settings: EvaluateSettings, saved: SavedPolicy, console: Console) -> list[Trajectory]:
-    """One trajectory for each start, in their order, under a bar."""
-    seeds = range(settings.first_seed, settings.first_seed + settings.episodes)
-    count, task = min(settings.worlds, settings.episodes), saved.settings.task
+def roll_out(
+    settings: EvaluateSettings, saved: SavedPolicy, blocks: Blocks, bar: Bar
+) -> Iterator[Block]:
+    """Each block of episodes, in the order of their starts, once it ended and was written."""
+    task, last = saved.settings.task, settings.first_seed + settings.episodes
+    count = min(settings.worlds, settings.episodes)
     worlds = worlds_of(saved.policy.spec, task, count)
-    with progress(f"evaluating {settings.run}", settings.episodes, console=console) as bar:
-        trajectories = rollout(
-            saved.policy,
-            worlds,
-            seeds,
-            seed=settings.seed,
-            max_steps=task.max_steps,
-            progress=bar.advance,
-        )
+    for first in range(settings.first_seed, last, count):
+        seeds = range(first, min(first + count, last))
+        block = blocks.read(first)
+        if block is not None:
+            bar.advance(len(seeds))
+        else:
+            trajectories = rollout(
+                saved.policy,
+                worlds,
+                seeds,
+                seed=settings.seed,
+                max_steps=task.max_steps,
+                progress=bar.advance,
+            )
+            block = _measure(saved, trajectories)
+            blocks.write(first, block)
+        yield block
     worlds.close()
-    return trajectories
+
+
+def _measure(saved: SavedPolicy, trajectories: Sequence[Trajectory]) -> Block:
+    spec = saved.policy.spec
+    path = [spec.own_observations.index(name) for name in saved.settings.task.path]
+    dt, act = 1 / spec.control_rate, spec.horizons.act
+    return Block(
+        [measure(t, dt=dt, path_dims=path, act=act) for t in trajectories],
+        {t.seed: motion_of(t, path) for t in trajectories},
+    )
 
 
 def summarize(settings: EvaluateSettings, saved: SavedPolicy) -> dict[str, Any]:
@@ -216,6 +240,7 @@ def episodes_of(settings: EvaluateSettings, console: Console) -> list[EpisodeRec
     summary = summarize(settings, saved)
     stored = read_stored(folder, summary)  # also where nothing may be written
     if stored is not None:
+        remove_finished(folder, summary)
         console.print(f"{len(stored)} episodes read from {folder}", soft_wrap=True)
         return stored
     with hold(folder):
@@ -228,18 +253,23 @@ def _evaluate(
     settings: EvaluateSettings, saved: SavedPolicy, console: Console
 ) -> list[EpisodeRecord]:
     """Roll out and write; the summary last, for it says that all is there."""
-    saved, folder, spec = place(settings, saved), settings.folder, saved.policy.spec
+    saved, folder = place(settings, saved), settings.folder
     torch.set_num_threads(settings.threads)
-    trajectories = roll_out(settings, saved, console)
-    path = [spec.own_observations.index(name) for name in saved.settings.task.path]
-    dt, act = 1 / spec.control_rate, spec.horizons.act
-    episodes = [measure(t, dt=dt, path_dims=path, act=act) for t in trajectories]
+    summary = summarize(settings, saved)
+    rounding = {"worlds": settings.worlds, "threads": settings.threads}
+    blocks = Blocks(folder, {**summary, **rounding})
+    episodes: list[EpisodeRecord] = []
+    motions: dict[int, Motion] = {}
+    with progress(f"evaluating {settings.run}", settings.episodes, console=console) as bar:
+        for block in roll_out(settings, saved, blocks, bar):
+            episodes += block.episodes
+            motions |= block.motions
     with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
         clear(folder, console)
-    write_motions(folder / MOTIONS, trajectories, path)
+    write_motions(folder / MOTIONS, motions)
     write_episodes(folder / EPISODES, episodes)
-    write_text(folder / SUMMARY, json.dumps(summarize(settings, saved)))
+    write_text(folder / SUMMARY, json.dumps(summary))
+    blocks.remove()
     return episodes
 
 

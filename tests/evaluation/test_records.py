@@ -12,6 +12,7 @@ from ambient_policy.errors import CheckpointError, DataError
 from ambient_policy.evaluation.records import (
     EpisodeRecord,
     measure,
+    motion_of,
     read_episodes,
     read_motions,
     write_episodes,
@@ -68,7 +69,7 @@ def test_json_lines_round_trip_without_nan(tmp_path: Path) -> None:
 
 def test_motions_round_trip(tmp_path: Path) -> None:
     episodes = [trajectory(7, 9), trajectory(11, 3, states=False)]
-    write_motions(tmp_path / "motions.npz", episodes, path_dims=(0, 1))
+    write_motions(tmp_path / "motions.npz", {e.seed: motion_of(e, (0, 1)) for e in episodes})
     motions = read_motions(tmp_path / "motions.npz")
     assert list(motions) == [7, 11] and motions[11].states is None
     np.testing.assert_array_equal(motions[7].path, episodes[0].observations[:, :2])

@@ -6,12 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import imageio.v3 as imageio
+import numpy as np
 import pytest
 
 from ambient_policy.cli import perform
 from ambient_policy.errors import SettingsError
-from ambient_policy.evaluation.records import EpisodeRecord, read_episodes, read_motions
+from ambient_policy.evaluation.records import EpisodeRecord, Motion, read_episodes, read_motions
+from ambient_policy.evaluation.rollout import rollout
 from ambient_policy.workflows import evaluation as evaluating
+from ambient_policy.workflows.blocks import BLOCKS, Block, Blocks
+from tests.evaluation.test_report import episode as record
 
 START = 100000
 
@@ -85,6 +89,56 @@ def test_fewer_starts_are_read_out_of_a_record_of_more(
     with pytest.raises(SettingsError, match=words):
         perform("evaluate", [*asked, "episodes=3", "seed=5"])
     assert [file.read_bytes() for file in files] == before
+
+
+def results(folder: Path) -> tuple[Any, ...]:
+    """Everything an evaluation wrote but the wall clock."""
+    rows = [json.loads(line) for line in (folder / "episodes.jsonl").read_text().splitlines()]
+    timeless = [{**row, "inference_seconds": None} for row in rows]
+    return timeless, *((folder / f).read_bytes() for f in ("motions.npz", "evaluation.json"))
+
+
+def test_a_killed_evaluation_goes_on_and_writes_the_same_files(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rolled: list[int] = []
+    asked = [f"run={trained}", "episodes=5", "worlds=2", "threads=1"]
+    perform("evaluate", [*asked, f"out={tmp_path}/whole"])
+
+    def die(policy: Any, worlds: Any, seeds: range, **words: Any) -> Any:
+        if START + 2 in seeds and not rolled.count(START + 2):
+            rolled.append(START + 2)
+            raise KeyboardInterrupt
+        rolled.extend(seeds)
+        return rollout(policy, worlds, seeds, **words)
+
+    monkeypatch.setattr(evaluating, "rollout", die)
+    out = tmp_path / "killed"
+    with pytest.raises(KeyboardInterrupt):
+        perform("evaluate", [*asked, f"out={out}"])
+    assert not (out / "evaluation.json").exists()
+    perform("evaluate", [*asked, f"out={out}"])
+    assert rolled == [START, START + 1, START + 2, *range(START + 2, START + 5)]
+    assert results(out) == results(tmp_path / "whole")
+    assert not (out / BLOCKS).exists()
+    summary = json.loads((out / "evaluation.json").read_text())
+    Blocks(out, {**summary, "worlds": 2, "threads": 1})  # as a kill before their removal leaves it
+    perform("evaluate", [*asked, f"out={out}"])
+    assert not (out / BLOCKS).exists()
+
+
+def test_blocks_of_another_evaluation_and_torn_ones_are_not_used(tmp_path: Path) -> None:
+    path = np.zeros((2, 2))
+    block = Block([record(7, True, 1.0)], {7: Motion(path, path, path, None)})
+    blocks = Blocks(tmp_path, {"seed": 0})
+    assert blocks.read(7) is None
+    blocks.write(7, block)
+    again = Blocks(tmp_path, {"seed": 0}).read(7)
+    assert again is not None and [e.seed for e in again.episodes] == list(again.motions) == [7]
+    (tmp_path / BLOCKS / "7.npz").write_bytes(b"torn")
+    assert blocks.read(7) is None
+    blocks.write(7, block)
+    assert Blocks(tmp_path, {"seed": 1}).read(7) is None
 
 
 def test_what_is_asked_again_is_answered_alike(trained: Path, tmp_path: Path) -> None:
