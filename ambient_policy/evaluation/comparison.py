@@ -76,6 +76,9 @@ class Row:
     squared_acceleration_successes: Interval
     squared_acceleration: Interval
     duration_successes: Interval
+    sparc_successes: Interval
+    ldlj_successes: Interval
+    progress: Interval
     failures: Mapping[str, int] = field(default_factory=dict)
     extra: Mapping[str, Interval] = field(default_factory=dict)
     difference: Difference | None = None
@@ -236,6 +239,9 @@ def _row(
         squared_acceleration_successes=mean("squared_acceleration", successes=True),
         squared_acceleration=mean("squared_acceleration"),
         duration_successes=mean("duration", successes=True),
+        sparc_successes=mean("sparc", successes=True),
+        ldlj_successes=mean("ldlj", successes=True),
+        progress=mean("progress"),
         failures={reason: sum(e.failure == reason for e in everyone) for reason in reasons},
         extra={key: mean(key) for key in extra},
     )

@@ -49,6 +49,54 @@ def inside_squared_jerk(path: Floats, dt: float, act: int) -> float:
     return _mean(jerk[~_straddles(len(jerk), act)])
 
 
+def log_dimensionless_jerk(path: Floats, dt: float) -> float:
+    """LDLJ of a path (T+1,D), dt [s]: no unit, larger is smoother; NaN when T < 3 or at rest.
+
+    Balasubramanian, Melendez-Calderon and Burdet 2012, eq. 8, for a path in D dimensions.
+    """
+    jerk, peak = _squared_difference(path, dt, order=3), _speed(path, dt).max(initial=0.0)
+    if not jerk.any() or not peak > 0:
+        return float("nan")
+    # LDLJ = -ln(duration^3 / v_peak^2 * integral of |jerk|^2)
+    return float(-np.log(duration(path, dt) ** 3 / peak**2 * jerk.sum() * dt))
+
+
+def spectral_arc_length(
+    path: Floats, dt: float, highest: float = 10.0, least: float = 0.05
+) -> float:
+    """SPARC of a path (T+1,D), dt [s]: no unit, at most 0, larger is smoother; NaN at rest.
+
+    The negative length of the curve of the speed's spectrum, both axes scaled to 1.
+    Balasubramanian, Melendez-Calderon, Roby-Brami and Burdet 2015, eqs. 1 and 2.
+
+    Args:
+        path: positions.
+        dt: control period.
+        highest: end of the spectrum [Hz]; half the control rate if that is lower.
+        least: the spectrum ends where it stays below this share of its largest value.
+    """
+    speed = _speed(path, dt)
+    if not speed.any():
+        return float("nan")
+    size = 2 ** (int(np.ceil(np.log2(len(speed)))) + 4)  # zero padding, as published
+    frequency, spectrum = np.fft.rfftfreq(size, dt), np.abs(np.fft.rfft(speed, size))
+    share = (spectrum / spectrum.max())[frequency <= highest]
+    last = int(np.flatnonzero(share >= least)[-1])
+    steps = np.diff(share[: last + 1])
+    return float(-np.sqrt(1 / max(last, 1) ** 2 + steps**2).sum())
+
+
+def progress(path: Floats, goal: Floats | None) -> float:
+    """Share in [0,1] of the distance to the goal (G,) that is behind a path (T+1,D) at its end.
+
+    In a straight line, walls or not. NaN without a goal, or with one of other dimensions.
+    """
+    if goal is None or goal.shape != path.shape[1:]:
+        return float("nan")
+    first, last = (float(np.linalg.norm(path[i] - goal)) for i in (0, -1))
+    return min(max(1 - last / first, 0.0), 1.0) if first > 0 else 1.0
+
+
 def path_length(path: Floats) -> float:
     """Length [m] of the polygon through a path (T+1,D); 0 for a single point."""
     return float(np.linalg.norm(np.diff(path.astype(np.float64), axis=0), axis=1).sum())
@@ -57,6 +105,11 @@ def path_length(path: Floats) -> float:
 def duration(path: Floats, dt: float) -> float:
     """Time [s] from the first to the last sample of a path (T+1,D)."""
     return (len(path) - 1) * dt
+
+
+def _speed(path: Floats, dt: float) -> NDArray[np.float64]:
+    """(T,) [m/s]."""
+    return np.asarray(np.linalg.norm(np.diff(path.astype(np.float64), axis=0), axis=1) / dt)
 
 
 def _squared_difference(path: Floats, dt: float, order: int) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from ambient_policy.evaluation.trajectory import Trajectory
 from ambient_policy.files import replace_file, to_json, write_text
 
 Floats = NDArray[np.floating[Any]]
+LATER = frozenset({"sparc", "ldlj", "progress"})  # older records do not have them
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ class EpisodeRecord:
         chunks: number of plans.
         total_reward, best_reward: sum and largest of the rewards.
         final, best: the world's own numbers (e.g. coverage) at the end, and their largest value.
+        sparc, ldlj: smoothness without a unit, larger is smoother (``metrics``).
+        progress: in [0,1]: 1 for a success, else the best coverage where the world names one, else
+            the share of the straight way to the goal. These three are NaN in older records.
     """
 
     seed: int
@@ -56,6 +60,9 @@ class EpisodeRecord:
     best_reward: float
     final: dict[str, float] = field(default_factory=dict)
     best: dict[str, float] = field(default_factory=dict)
+    sparc: float = float("nan")
+    ldlj: float = float("nan")
+    progress: float = float("nan")
 
     @property
     def success(self) -> bool:
@@ -110,7 +117,18 @@ def measure(
         best_reward=float(rewards.max()) if len(rewards) else float("nan"),
         final=dict(trajectory.final),
         best=dict(trajectory.best),
+        sparc=metrics.spectral_arc_length(path, dt),
+        ldlj=metrics.log_dimensionless_jerk(path, dt),
+        progress=_progress(trajectory, path),
     )
+
+
+def _progress(trajectory: Trajectory, path: Floats) -> float:
+    if trajectory.success:
+        return 1.0
+    if "coverage" in trajectory.best:
+        return min(max(trajectory.best["coverage"], 0.0), 1.0)
+    return metrics.progress(path, trajectory.goal)
 
 
 def executed_path(trajectory: Trajectory, path_dims: Sequence[int]) -> Floats:
@@ -149,10 +167,10 @@ def _episode(line: str, where: str) -> EpisodeRecord:
     except json.JSONDecodeError as error:
         raise DataError(f"{where} is not JSON ({error}); evaluate again.") from error
     names = {f.name for f in fields(EpisodeRecord)}
-    if not isinstance(record, dict) or set(record) != names:
+    if not isinstance(record, dict) or not names - LATER <= set(record) <= names:
         raise DataError(
             f"{where} is not an episode: missing or unknown "
-            f"{sorted(names.symmetric_difference(record))}; evaluate again."
+            f"{sorted((names - LATER).symmetric_difference(set(record) - LATER))}; evaluate again."
         )
     return EpisodeRecord(**{name: _restored(name, value) for name, value in record.items()})
 

@@ -50,6 +50,9 @@ def results(table: Table, unit: str = "m") -> Grid:
             row.squared_acceleration_successes
         ),
         f"squared acceleration, all {acceleration}": lambda row: interval(row.squared_acceleration),
+        "progress in [0, 1]": lambda row: interval(row.progress),
+        "SPARC, successes": lambda row: interval(row.sparc_successes),
+        "LDLJ, successes": lambda row: interval(row.ldlj_successes),
         "duration, successes [s]": lambda row: interval(row.duration_successes),
         **{f"best {key}": _extra(key) for key in (table.rows[0].extra if table.rows else ())},
         "failures": lambda row: ", ".join(f"{n} {why}" for why, n in row.failures.items()) or "–",

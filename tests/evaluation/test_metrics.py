@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from ambient_policy.evaluation import metrics
 
@@ -80,3 +81,54 @@ def test_boundary_and_inside_make_up_the_whole(act: int) -> None:
     assert sum(parts) / len(inner) == pytest.approx(metrics.squared_jerk(path, DT))
     assert math.isnan(metrics.inside_squared_jerk(path, DT, act)) == (act <= 2)
     assert math.isnan(metrics.boundary_squared_jerk(path, DT, act)) == (act == 40)
+
+
+def minimum_jerk(duration: float, dt: float, length: float = 1.0) -> NDArray[np.float64]:
+    s = np.arange(0, duration + dt / 2, dt) / duration
+    along = length * (10 * s**3 - 15 * s**4 + 6 * s**5)
+    return np.stack([0.6 * along, 0.8 * along], axis=1)
+
+
+def test_ldlj_of_a_minimum_jerk_movement() -> None:
+    """720 L^2 / T^5 of squared jerk, 1.875 L / T of peak speed."""
+    for duration, length in ((1.0, 1.0), (3.0, 0.2)):
+        path = minimum_jerk(duration, duration / 2000, length)
+        expected = -math.log(720 / 1.875**2)
+        assert metrics.log_dimensionless_jerk(path, duration / 2000) == pytest.approx(
+            expected, abs=0.01
+        )
+
+
+def test_smoothness_does_not_ask_for_size_pace_or_direction() -> None:
+    path = minimum_jerk(2.0, 0.01) + 0.002 * np.random.default_rng(1).normal(size=(201, 2))
+    turned = 3 * path @ np.array([[0.0, 1.0], [-1.0, 0.0]]) + 5
+    for measure in (metrics.spectral_arc_length, metrics.log_dimensionless_jerk):
+        assert measure(turned, 0.01) == pytest.approx(measure(path, 0.01))
+    slow = metrics.log_dimensionless_jerk(path, 0.02)
+    assert slow == pytest.approx(metrics.log_dimensionless_jerk(path, 0.01))
+
+
+def test_pauses_and_noise_are_less_smooth() -> None:
+    once = minimum_jerk(2.0, 0.05)
+    twice = np.concatenate([once, once[1:] + once[-1]])
+    noisy = once + 0.01 * np.random.default_rng(2).normal(size=once.shape)
+    for measure in (metrics.spectral_arc_length, metrics.log_dimensionless_jerk):
+        assert measure(once, 0.05) > measure(twice, 0.05)
+        assert measure(once, 0.05) > measure(noisy, 0.05)
+    assert -2 < metrics.spectral_arc_length(once, 0.05) < -1
+
+
+def test_who_rests_has_no_smoothness() -> None:
+    rest = np.ones((20, 2))
+    assert math.isnan(metrics.spectral_arc_length(rest, DT))
+    assert math.isnan(metrics.log_dimensionless_jerk(rest, DT))
+    assert math.isnan(metrics.log_dimensionless_jerk(np.eye(3), DT))
+    assert math.isnan(metrics.spectral_arc_length(rest[:1], DT))
+
+
+def test_progress_is_a_share_of_the_way() -> None:
+    goal, path = np.array([4.0, 0.0]), np.array([[0.0, 0.0], [3.0, 0.0]])
+    assert metrics.progress(path, goal) == pytest.approx(0.75)
+    assert metrics.progress(path - 5, goal - 5) == pytest.approx(0.75)
+    assert metrics.progress(-path, goal) == 0 and metrics.progress(path, np.zeros(2)) == 1
+    assert math.isnan(metrics.progress(path, None)) and math.isnan(metrics.progress(path, goal[:1]))

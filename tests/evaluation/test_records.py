@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import pytest
 
 from ambient_policy.errors import CheckpointError, DataError
 from ambient_policy.evaluation.records import (
+    LATER,
     EpisodeRecord,
     measure,
     motion_of,
@@ -65,6 +66,28 @@ def test_json_lines_round_trip_without_nan(tmp_path: Path) -> None:
     assert json.loads(text.splitlines()[1])["squared_jerk"] is None
     again = read_episodes(tmp_path / "episodes.jsonl")
     assert str([asdict(r) for r in again]) == str([asdict(r) for r in records()])
+
+
+def test_a_record_from_before_sparc_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "episodes.jsonl"
+    write_episodes(file, records())
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    older = [{key: row[key] for key in row if key not in LATER} for row in rows]
+    file.write_text("".join(to_json(row) + "\n" for row in older))
+    assert next(e.squared_jerk for e in read_episodes(file)) == records()[0].squared_jerk
+    assert np.isnan([(e.sparc, e.ldlj, e.progress) for e in read_episodes(file)]).all()
+    file.write_text(json.dumps({"seed": 1}))
+    with pytest.raises(DataError, match="missing or unknown"):
+        read_episodes(file)
+
+
+def test_progress_is_success_or_coverage_or_the_way() -> None:
+    episode = replace(trajectory(3, 5), success=False, best={}, goal=None)
+    measured = [
+        measure(e, dt=0.1, path_dims=(0, 1), act=2).progress
+        for e in (episode, replace(episode, success=True), replace(episode, best={"coverage": 0.4}))
+    ]
+    assert np.isnan(measured[0]) and measured[1:] == [1.0, 0.4]
 
 
 def test_motions_round_trip(tmp_path: Path) -> None:
