@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ambient_datasets.conversion.filters import select
 from ambient_datasets.demonstrations import Request
 from ambient_datasets.formats import rlds_record
 from ambient_datasets.formats.rlds import Rlds, open_rlds
@@ -153,6 +154,31 @@ def test_a_split_is_read_alone_and_a_missing_one_does_not_stop_it(folder: Path) 
     assert len(rest) == 3 and rest.attributes.extra["rlds"]["splits_not_there"] == ["val"]  # type: ignore[index, call-overload]
     refused(folder, "dataset_info.json", "split 'val'", "not there", "train", split="val")
     refused(folder, "dataset_info.json", "split 'test'", "unknown", "train", split="test")
+
+
+@pytest.mark.parametrize(
+    ("where", "chosen"),
+    [
+        ({"length": {"least": 3}}, [0, 1]),
+        ({"instruction": "lift*"}, [1]),
+        ({"episode_metadata/file_path": ["demo 0", "demo 2"]}, [0, 2]),
+    ],
+)
+def test_filters_choose_episodes(folder: Path, where: dict[str, Any], chosen: list[int]) -> None:
+    source = open_rlds(folder, ask(split="train", where=where))
+    assert select(folder, source, where, range(3)) == chosen
+
+
+def test_frames_of_an_episode_that_a_filter_leaves_out_are_not_read(tmp_path: Path) -> None:
+    good, bad = episode(3, 0), episode(2, 1, "drop it")
+    bad["steps/observation/top"] = [b"no picture"] * 2
+    folder = write_rlds(tmp_path / "toy/1.0.0", {"train": [[good, bad]]})
+    where = {"instruction": "push it"}
+    source = open_rlds(folder, ask(where=where))
+    (chosen,) = select(folder, source, where, range(2))
+    assert len(source.episode(chosen)) == 3
+    with pytest.raises(DataError, match="top"):
+        source.episode(1)
 
 
 def test_instructions_that_change_are_all_kept(folder: Path) -> None:
