@@ -19,18 +19,31 @@ _ambient_policy() {
 }
 complete -o nospace -o default -F _ambient_policy ambient-policy
 """
+# Zsh completes by compinit, which a plain .zshrc does not call; files are those after the =.
 ZSH = """\
-#compdef ambient-policy
+(( $+functions[compdef] )) || { autoload -Uz compinit && compinit -i -D }
 _ambient_policy() {
-    local -a found
-    found=("${(@f)$(ambient-policy completion words "${(j: :)words[1,CURRENT]}" 2>/dev/null)}")
-    [[ -n "$found" ]] && compadd -Q -S '' -a found || _files
+    local -a items
+    items=("${(@f)$(ambient-policy completion words "${(j: :)words[1,CURRENT]}" 2>/dev/null)}")
+    [[ -n "$items" ]] && compadd -Q -S '' -a items && return
+    compset -P '*='
+    _files
 }
 compdef _ambient_policy ambient-policy
 """
 FISH = """\
-complete -c ambient-policy -a \\
-    '(ambient-policy completion words (commandline -cp | string collect) | string trim)'
+function __ambient_policy
+    set -l items (ambient-policy completion words (commandline -cp | string collect) 2>/dev/null)
+    if test -n "$items[1]"
+        printf '%s\\n' (string trim -- $items)
+        return
+    end
+    set -l typed (string match -r '^(.*=)?(.*)$' -- (commandline -ct))
+    for path in (__fish_complete_path "$typed[3]")
+        echo "$typed[2]$path"
+    end
+end
+complete -c ambient-policy -f -a '(__ambient_policy)'
 """
 SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 

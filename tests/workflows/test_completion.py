@@ -94,8 +94,7 @@ def test_fish_completes(place: dict[str, str], line: str, expected: str) -> None
 def test_zsh_completes(place: dict[str, str], line: str, expected: str) -> None:
     """A person types a line and the tabulator into zsh on a terminal."""
     zsh, (keyboard, terminal) = find_shell("zsh"), os.openpty()
-    begin = """autoload -Uz compinit; compinit -u -D
-eval "$(ambient-policy completion zsh)"; echo g''o"""
+    begin = """eval "$(ambient-policy completion zsh)"; echo g''o"""
     with subprocess.Popen(
         [zsh, "-f", "-i"],
         env=place,
