@@ -7,11 +7,12 @@ batch of another size otherwise: so the files are those of an evaluation that no
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ambient_policy.errors import DataError
+from ambient_policy.errors import AmbientPolicyError, DataError
 from ambient_policy.evaluation.records import (
     EpisodeRecord,
     Motion,
@@ -20,7 +21,7 @@ from ambient_policy.evaluation.records import (
     write_episodes,
     write_motions,
 )
-from ambient_policy.files import disk_errors, write_text
+from ambient_policy.files import disk_errors, hold, write_text
 
 BLOCKS, KEY = ".blocks", "evaluation.json"
 
@@ -77,10 +78,13 @@ class Blocks:
 
 
 def remove_finished(folder: Path, summary: Mapping[str, Any]) -> None:
-    """Remove blocks that a kill left behind although their evaluation was written.
+    """Remove blocks, and a lock, that a kill left behind although their evaluation was written.
 
-    Blocks of another evaluation stay, for it may be at work; a folder that cannot be changed too.
+    Blocks of another evaluation stay; so does all where another is at work or nobody may write.
     """
-    key = folder / BLOCKS / KEY
-    if not key.exists() or summary.items() <= json.loads(key.read_text()).items():
-        shutil.rmtree(key.parent, ignore_errors=True)
+    key, lock = folder / BLOCKS / KEY, folder.with_name(f".{folder.name}.lock")
+    if not key.parent.exists() and not lock.exists():
+        return
+    with suppress(AmbientPolicyError, OSError), hold(folder):
+        if not key.exists() or summary.items() <= json.loads(key.read_text()).items():
+            shutil.rmtree(key.parent, ignore_errors=True)
