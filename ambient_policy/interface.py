@@ -43,13 +43,33 @@ class Interface:
         Raises:
             DataError: naming the part or column, what it is and what is needed.
         """
+        parts = self._parts(observation, lead)
+        whole = {name: part.reshape(-1, *part.shape[len(lead) :]) for name, part in parts.items()}
+        self._check_finite(whole[STATE], live)
+        return whole
+
+    def histories(self, history: Mapping[str, Any], obs: int) -> Parts:
+        """The last observations of W worlds, checked as ``parts`` checks one.
+
+        Args:
+            history: "state" (W,To,O) and each camera (W,To,H,W,3) uint8.
+            obs: To [control steps].
+
+        Raises:
+            DataError: naming the part or column, what it is and what is needed.
+        """
+        state = _array(f"'{STATE}'", self._part(history, STATE))
+        parts = self._parts(history, (len(state) if state.ndim else 1, obs))
+        for step in range(obs):
+            self._check_finite(parts[STATE][:, step], np.ones(len(state), bool))
+        return parts
+
+    def _parts(self, observation: Any, lead: tuple[int, ...]) -> Parts:
         named = observation if isinstance(observation, Mapping) else self._alone(observation)
         parts: Parts = {STATE: self._state(named, lead)}
         for camera, shape in self.cameras.items():
             parts[camera] = _picture(camera, self._part(named, camera), (*lead, *shape))
-        whole = {name: part.reshape(-1, *part.shape[len(lead) :]) for name, part in parts.items()}
-        self._check_finite(whole[STATE], live)
-        return whole
+        return parts
 
     def _alone(self, observation: Any) -> Mapping[str, Any]:
         """An array is the state, and nothing but the state."""

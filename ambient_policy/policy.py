@@ -290,5 +290,9 @@ class Policy(nn.Module):
             history: what it saw, named as in ``Batch``: (W,To,O) float32 in its own columns, or
                 images (W,To,H,W,C) uint8.
             noise: (``noises``,W,Tp,A) standard normal, for its own columns.
+
+        Raises:
+            DataError: naming the part or column that is missing, misshapen or not finite.
         """
-        return self.to_own(self.sample(self.observe(history), self.from_own(noise)))
+        parts = self.interface.histories(history, self.horizons.obs)
+        return self.to_own(self.sample(self.observe(parts), self.from_own(noise)))

@@ -209,3 +209,17 @@ def test_episodes_are_numbers_of_worlds() -> None:
     assert actor.plans_next
     actor.act(np.zeros(3))
     assert not actor.plans_next and actor.planning_seconds > 0
+
+
+@pytest.mark.parametrize(
+    ("state", "text"),
+    [
+        (np.full((2, 2, 3), np.nan), "'x' of world 0 is nan, and a finite number is needed"),
+        (np.zeros((2, 2, 4)), r"has shape \(2, 2, 4\), and \(2, 2, 3\) is needed"),
+        (np.zeros((2, 1, 3)), r"has shape \(2, 1, 3\), and \(2, 2, 3\) is needed"),
+        (np.zeros(3), r"has shape \(3,\), and \(3, 2, 3\) is needed"),
+    ],
+)
+def test_a_plan_for_histories_that_are_none(state: Any, text: str) -> None:
+    with pytest.raises(DataError, match=text):
+        POLICY.plan({"state": state}, noise_of(POLICY, 3, 0, 0))

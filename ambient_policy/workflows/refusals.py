@@ -3,7 +3,8 @@
 import difflib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import fields, is_dataclass
+from typing import Any, get_type_hints
 
 import yaml
 from hydra.errors import MissingConfigException, OverrideParseException
@@ -101,7 +102,9 @@ def _of_hydra(text: str, verb: str, overrides: Sequence[str]) -> SettingsError:
     words = " ".join(text.split("\nTo append")[0].split("Config search path")[0].split())
     if "No match in the defaults list" in words:
         groups = ", ".join(chosen(verb)) or "from no group"
-        return SettingsError(f"{words} ambient-policy {verb} chooses {groups}.")
+        close = _deeper(words.split("'")[1], verb) if "'" in words else []
+        meant = f" Did you mean '{close[0]}'?" if close else ""
+        return SettingsError(f"{words} ambient-policy {verb} chooses {groups}.{meant}")
     if words.startswith("Ambiguous value"):
         return SettingsError(
             f"{words.split(' 1.')[0]}: several values are for ambient-policy sweep. A list is "
@@ -110,6 +113,16 @@ def _of_hydra(text: str, verb: str, overrides: Sequence[str]) -> SettingsError:
     if words.startswith("invalid literal for int()"):  # a name in a list
         words = f"A list has no entry {words.rpartition(' ')[2]}; give it whole, as key=[a,b]."
     return SettingsError(f"{words} ({' '.join(overrides)})")
+
+
+def _deeper(name: str, verb: str) -> list[str]:
+    """The settings of a verb one level down that have this name."""
+    parts = get_type_hints(settings_of(verb)).items()
+    return [f"{key}.{name}" for key, kind in parts if _has(kind, name)]
+
+
+def _has(kind: Any, name: str) -> bool:
+    return is_dataclass(kind) and name in {part.name for part in fields(kind)}
 
 
 def _in_brackets(key: str, overrides: Sequence[str]) -> str:

@@ -219,6 +219,13 @@ def test_the_links_of_the_hubs_cache_are_its_own(tmp_path: Path) -> None:
     read_all(open_lerobot(root, ask()))
 
 
+def test_a_set_behind_a_link_is_read(tmp_path: Path) -> None:
+    recording = write_lerobot(tmp_path / "set", "v3.0")
+    (tmp_path / "link").symlink_to(recording.root)
+    actions = open_lerobot(tmp_path / "link", ask()).episode(1).actions
+    np.testing.assert_array_equal(actions, recording.actions[1])
+
+
 def test_keys_of_the_wrong_kind_are_refused(tmp_path: Path) -> None:
     root = write_lerobot(tmp_path / "set", "v3.0", camera="image").root
     refused(root, "features['action']", "camera is of type image", cameras={"top": "action"})

@@ -434,3 +434,34 @@ def test_rows_are_resampled_by_their_stamps(tmp_path: Path) -> None:
     write_v2(tmp_path / "b.zarr", {**tables, "meta/episode_ends": np.array([4])})
     with pytest.raises(DataError, match="there is no data/timestamp"):
         open_demonstrations(tmp_path / "b.zarr", ask_rate(10, stamps="resample"))
+
+
+def write_v3(path: Path, **how: Any) -> None:
+    """As zarr 3 itself writes."""
+    group = zarr.open_group(str(path), mode="w", zarr_format=3)
+    for key, values in arrays().items():
+        shaped = how if key == "data/state" else {}
+        group.create_array(key, data=values, chunks=(2, *values.shape[1:]), **shaped)
+
+
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+@pytest.mark.parametrize("consolidated", [False, True])
+def test_zarr_3_is_read(tmp_path: Path, consolidated: bool) -> None:
+    write_v3(tmp_path / "b.zarr")
+    if consolidated:
+        zarr.consolidate_metadata(str(tmp_path / "b.zarr"))
+    for episode, true in zip(read(tmp_path / "b.zarr", ask()), EPISODES, strict=True):
+        np.testing.assert_array_equal(episode.observations, true[0])
+        np.testing.assert_array_equal(episode.images["top"], true[2])
+
+
+def test_shards_are_refused_by_that_word(tmp_path: Path) -> None:
+    write_v3(tmp_path / "b.zarr", shards=(10, 3))
+    with pytest.raises(DataError, match="data/state: its chunks lie in shards, .*without shards"):
+        open_demonstrations(tmp_path / "b.zarr", ask())
+
+
+def test_a_store_behind_a_link_is_read(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(path)
+    for episode, true in zip(read(tmp_path / "link", ask()), EPISODES, strict=True):
+        np.testing.assert_array_equal(episode.actions, true[1])

@@ -337,6 +337,11 @@ def test_flipped_bytes_give_whole_episodes_or_one_error(
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_file_behind_a_link_is_read(tmp_path: Path) -> None:
+    (tmp_path / "link.hdf5").symlink_to(write(tmp_path / "a.hdf5"))
+    assert len(read(tmp_path / "link.hdf5")) == len(STEPS)
+
+
 def test_bytes_that_crash_the_library_are_told(tmp_path: Path) -> None:
     """Number 10249 of these is a segmentation fault of HDF5 2.0.0."""
     path = write(tmp_path / "a.hdf5")

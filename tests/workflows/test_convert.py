@@ -165,6 +165,7 @@ def test_a_conversion_goes_on_where_it_stood(replay: list[str], tmp_path: Path) 
             "unknown format 'lerobt'; known: diffusion_policy, lerobot, rlds",
         ),
         (["recipe.stat=[state]"], "unknown setting 'recipe.stat'.*Did you mean 'recipe.state'"),
+        (["task=x"], "No match in the defaults list.*Did you mean 'recipe.task'"),
         (["recipe.state=[]"], r"state = \[\]: give the list of keys"),
         (["max_episodes=0"], "max_episodes = 0"),
         (["path=nowhere"], "nowhere: there is no such store"),

@@ -168,7 +168,9 @@ def _check_declared(array: AnyArray, path: Path, key: str) -> None:
     """Refuse codecs that are not read, and chunks that would fill the memory."""
     strange = strange_codecs(array)
     if strange is not None:
-        raise fault(path, key, strange, "Write the store again, packed by Blosc or zstd.")
+        raise fault(
+            path, key, strange, "Write the store again without shards, packed by Blosc or zstd."
+        )
     size = math.prod(array.chunks) * array.dtype.itemsize
     if size > MAX_CHUNK or (0 in array.chunks and 0 not in array.shape):
         raise fault(
