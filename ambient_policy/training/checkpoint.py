@@ -36,7 +36,7 @@ from ambient_policy.saved import (
     steps_saved,
 )
 from ambient_policy.settings import RunSettings
-from ambient_policy.spec import differences
+from ambient_policy.spec import PolicySpec, differences
 
 RANDOMNESS = "randomness"  # seeding.VERSION, absent where it was 1
 
@@ -115,7 +115,8 @@ def restore(folder: Path, state: TrainingState) -> None:
         CheckpointError: if a file is damaged, or the checkpoint is of another policy.
     """
     config = read_config(folder)
-    other = differences(state.policy.spec.to_json(), config["policy"])
+    before = PolicySpec.from_json(config["policy"]).to_json()  # settings it lacks have defaults
+    other = differences(state.policy.spec.to_json(), before)
     if other:
         raise CheckpointError(
             f"{folder} was trained with other values of {', '.join(other)} than this run has now "

@@ -43,14 +43,11 @@ class Blocks:
     """
 
     def __init__(self, folder: Path, summary: Mapping[str, Any]) -> None:
-        self.folder = folder / BLOCKS
-        key, text = self.folder / KEY, json.dumps(summary)
-        if key.exists() and key.read_text() == text:
-            return
-        with disk_errors(folder):
-            self.remove()
-            self.folder.mkdir(parents=True)
-        write_text(key, text)
+        self.folder, self._summary = folder / BLOCKS, json.dumps(summary)
+        self._key = self.folder / KEY
+        if not (self._key.exists() and self._key.read_text() == self._summary):
+            with disk_errors(folder):
+                self.remove()
 
     def read(self, first: int) -> Block | None:
         """The block that begins with this episode seed; None if it has not ended."""
@@ -64,6 +61,10 @@ class Blocks:
 
     def write(self, first: int, block: Block) -> None:
         """Write a block; its episodes last, for they say that it is whole."""
+        if not self._key.exists():  # the first one: nothing lies there before something ended
+            with disk_errors(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
+            write_text(self._key, self._summary)
         motions, episodes = self._files(first)
         write_motions(motions, block.motions)
         write_episodes(episodes, block.episodes)

@@ -266,7 +266,7 @@ def test_a_folder_names_the_settings_in_which_its_run_differs(
         "training.batch = 9 here and 8 there",
         "tuned.sigma_min = 0.4 here and 0.31 there",
         "label=",
-        "delete that folder",
+        "Delete that folder",
     ):
         assert part in str(caught.value)
     many = ["batch=9", "warmup=2", "learning_rate=0.1", "beta1=0.5", "beta2=0.6", "weight_decay=1"]
