@@ -91,3 +91,16 @@ def test_the_results_page_says_what_its_records_say() -> None:
         cells = [cell.strip() for cell in row.split("|")]
         assert float(cells[3].split()[0]) == pytest.approx(100 * success, abs=0.05)
         assert float(cells[5].split()[0]) == pytest.approx(jerk, rel=0.01)
+
+
+def test_the_demos_numbers_are_those_of_its_record() -> None:
+    runs = json.loads((ROOT / "docs/results/demo.json").read_text())
+    rates: dict[str, list[int]] = {}
+    for run in runs:
+        rates.setdefault(run["arm"], []).append(round(100 * run["successes"] / run["episodes"]))
+    page, readme = (ROOT / "docs/results/demo.md").read_text(), TEXT[ROOT / "README.md"]
+    for arm, of_seed in rates.items():
+        mean = sum(of_seed) / len(of_seed)
+        assert f"| {arm} | {', '.join(map(str, of_seed))} |" in page
+        assert f"{mean:.1f}" in page and f"{mean:.0f} %" in readme
+    assert min(rates["ambient"]) > max(rates["cotrain"])
