@@ -96,7 +96,6 @@ class Policy(nn.Module):
                 embedding=network.embedding,
                 kernel=network.kernel,
                 groups=network.groups,
-                padding=network.padding,
             )
 
     @property

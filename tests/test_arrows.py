@@ -68,6 +68,20 @@ def test_a_file_imports_only_along_the_arrows(path: Path) -> None:
     assert [module for module in modules if matches(module, forbidden)] == []
 
 
+def test_more_than_six_arguments_are_a_missing_value() -> None:
+    many = [
+        f"{path}: {node.name}"
+        for path in FILES
+        if not path.is_relative_to("tests")
+        for node in ast.walk(ast.parse((ROOT / path).read_text()))
+        if isinstance(node, ast.FunctionDef)
+        and len([*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs])
+        - (node.args.args[:1] != [] and node.args.args[0].arg in ("self", "cls"))
+        > 6
+    ]
+    assert many == []
+
+
 def test_no_file_evaluates_text_as_code() -> None:
     calls = [
         (path, node.lineno)

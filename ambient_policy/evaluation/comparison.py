@@ -17,7 +17,7 @@ from ambient_policy.evaluation.statistics import (
     Interval,
     levels_note,
 )
-from ambient_policy.evaluation.verdict import LEVEL, Verdict, more_needed, verdict
+from ambient_policy.evaluation.verdict import LEVEL, Finding, Verdict, judge, more_needed
 
 SUCCESS_OF_ONE = "Wilson interval, which counts every episode as independent."
 SUCCESS_OF_SEVERAL = (
@@ -195,22 +195,29 @@ def _verdicts(
 ) -> tuple[Verdict, ...]:
     """Judge every other arm against the baseline, Holm over these arms."""
     trainings = {row.arm: row.trainings for row in rows}
-    p_values = dict(zip(against, holm([d.p for d in against.values()]), strict=True))
+    p_values = holm([difference.p for difference in against.values()])
     ratios = {
         row.arm: row.difference.squared_jerk_successes_ratio for row in rows if row.difference
     }
-    return tuple(
-        verdict(
-            arm,
-            baseline,
-            difference,
-            p=p_values[arm],
-            margin=margin,
-            more=more_needed(difference, starts, min(trainings[arm], trainings[baseline]), margin),
-            jerk_ratio=ratios[arm],
+    verdicts = []
+    for (arm, difference), p in zip(against.items(), p_values, strict=True):
+        fewest = min(trainings[arm], trainings[baseline])
+        finding = judge(difference.interval, p, margin)
+        undecided = finding is Finding.undecided
+        verdicts.append(
+            Verdict(
+                arm=arm,
+                baseline=baseline,
+                finding=finding,
+                difference=difference.interval,
+                p=p,
+                probability=difference.probability,
+                margin=margin,
+                more=more_needed(difference, starts, fewest, margin) if undecided else None,
+                jerk_ratio=ratios[arm],
+            )
         )
-        for arm, difference in against.items()
-    )
+    return tuple(verdicts)
 
 
 def _row(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ambient_policy.evaluation.crossed import Spread, spread
-from ambient_policy.evaluation.statistics import Bootstrap, Interval
+from ambient_policy.evaluation.statistics import Bootstrap, Interval, wilson_of_share
 
 Floats = NDArray[np.floating[Any]]
 
@@ -69,23 +69,13 @@ def newcombe(pairs: Pairs, confidence: float = 0.95) -> Interval:
     """Interval of the paired difference: method 10 of Newcombe 1998 (Stat. Med. 17, 2635-2650)."""
     n = pairs.count
     ours, theirs = (pairs.both + pairs.arm) / n, (pairs.both + pairs.baseline) / n
-    (low, high), (low_, high_) = _wilson(ours, n, confidence), _wilson(theirs, n, confidence)
+    arm, base = (wilson_of_share(share, n, confidence) for share in (ours, theirs))
     phi = _correlation(pairs)
     below, above = (
         math.sqrt(max(x**2 - 2 * phi * x * y + y**2, 0.0))
-        for x, y in ((ours - low, high_ - theirs), (theirs - low_, high - ours))
+        for x, y in ((ours - arm.low, base.high - theirs), (theirs - base.low, arm.high - ours))
     )
     return Interval(ours - theirs, ours - theirs - below, ours - theirs + above)
-
-
-def _wilson(share: float, n: float, confidence: float) -> tuple[float, float]:
-    """Wilson 1927, of a share that may be a mean of several counts."""
-    from scipy.special import ndtri
-
-    z = float(ndtri((1 + confidence) / 2))
-    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return middle - half, middle + half
 
 
 def _correlation(pairs: Pairs) -> float:

@@ -131,40 +131,6 @@ def judge(interval: Interval, p: float, margin: float) -> Finding:
     return Finding.undecided
 
 
-def verdict(
-    arm: str,
-    baseline: str,
-    difference: RateDifference,
-    *,
-    p: float,
-    margin: float,
-    more: More,
-    jerk_ratio: Interval,
-) -> Verdict:
-    """Judge one arm.
-
-    Args:
-        arm, baseline: their names.
-        difference: of their success.
-        p: adjusted for all arms.
-        margin: smallest difference that matters.
-        more: what would decide if it is undecided.
-        jerk_ratio: where both succeed.
-    """
-    finding = judge(difference.interval, p, margin)
-    return Verdict(
-        arm=arm,
-        baseline=baseline,
-        finding=finding,
-        difference=difference.interval,
-        p=p,
-        probability=difference.probability,
-        margin=margin,
-        more=more if finding is Finding.undecided else None,
-        jerk_ratio=jerk_ratio,
-    )
-
-
 def more_needed(difference: RateDifference, starts: int, trainings: int, margin: float) -> More:
     """Estimate what would decide at the rates, and the discordance, seen so far.
 

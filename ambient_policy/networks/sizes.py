@@ -1,18 +1,10 @@
 """Which sizes make a U-Net, without making one."""
 
 from collections.abc import Sequence
-from enum import Enum
 
 from ambient_policy.errors import SettingsError
 
 MAX_DEPTH = 16  # levels of the U-Net; real ones have 2 to 5
-
-
-class Padding(Enum):
-    """What convolutions see beyond the ends of a chunk."""
-
-    zeros = "zeros"  # nothing, as in diffusion_policy
-    replicate = "replicate"  # the first and the last step, repeated
 
 
 def check_horizon(pred: int, widths: Sequence[int]) -> None:

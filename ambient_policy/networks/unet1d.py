@@ -6,13 +6,12 @@ are those of diffusion_policy's ``ConditionalUnet1D``.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from ambient_policy.networks.sizes import Padding, check_network
+from ambient_policy.networks.sizes import check_network
 
 
 class NoiseEmbedding(nn.Module):
@@ -32,58 +31,23 @@ class NoiseEmbedding(nn.Module):
         return embedded
 
 
-@dataclass(frozen=True)
-class Convolution:
-    """How time is convolved: ``kernel`` [control steps], ``groups`` of the norm, ``padding``."""
-
-    kernel: int
-    groups: int
-    padding: Padding
-
-    def block(self, inputs: int, outputs: int) -> nn.Sequential:
-        """Convolution over time, group normalisation, Mish: (B, inputs, T) -> (B, outputs, T)."""
-        return nn.Sequential(
-            nn.Conv1d(
-                inputs,
-                outputs,
-                self.kernel,
-                padding=self.kernel // 2,
-                padding_mode=self.padding.value,
-            ),
-            nn.GroupNorm(self.groups, outputs),
-            nn.Mish(),
-        )
-
-
-class Shrink(nn.Conv1d):
-    """Half the time steps: (B,C,T) -> (B,C,T/2)."""
-
-    def __init__(self, channels: int, padding: Padding) -> None:
-        super().__init__(channels, channels, 3, stride=2, padding=1, padding_mode=padding.value)
-
-
-class Grow(nn.ConvTranspose1d):
-    """Twice the time steps: (B,C,T) -> (B,C,2T)."""
-
-    def __init__(self, channels: int, padding: Padding) -> None:
-        # a step more at either end goes in, and what it makes comes out cut off
-        self.beyond = int(padding is Padding.replicate)
-        super().__init__(channels, channels, 4, stride=2, padding=1 + 2 * self.beyond)
-
-    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        ends = (self.beyond, self.beyond)
-        padded = nn.functional.pad(x, ends, mode="replicate") if self.beyond else x
-        return super().forward(padded, output_size)
+def conv_block(inputs: int, outputs: int, kernel: int, groups: int) -> nn.Sequential:
+    """Convolution over time, group normalisation, Mish: (B, inputs, T) -> (B, outputs, T)."""
+    return nn.Sequential(
+        nn.Conv1d(inputs, outputs, kernel, padding=kernel // 2),
+        nn.GroupNorm(groups, outputs),
+        nn.Mish(),
+    )
 
 
 class ResidualBlock(nn.Module):
     """Two convolution blocks with FiLM (scale and shift per channel) between them."""
 
-    def __init__(self, inputs: int, outputs: int, condition: int, convolution: Convolution) -> None:
+    def __init__(self, inputs: int, outputs: int, condition: int, kernel: int, groups: int) -> None:
         super().__init__()
-        self.first = convolution.block(inputs, outputs)
+        self.first = conv_block(inputs, outputs, kernel, groups)
         self.film = nn.Linear(condition, 2 * outputs)
-        self.second = convolution.block(outputs, outputs)
+        self.second = conv_block(outputs, outputs, kernel, groups)
         self.shortcut = nn.Conv1d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
@@ -115,7 +79,6 @@ class UNet1d(nn.Module):
         embedding: width of the noise-level embedding.
         kernel: odd length of the convolutions [control steps].
         groups: groups of the group normalisation; divides every width.
-        padding: what convolutions see beyond the ends of a chunk.
 
     Raises:
         SettingsError: for sizes that make no U-Net.
@@ -129,14 +92,13 @@ class UNet1d(nn.Module):
         embedding: int = 256,
         kernel: int = 5,
         groups: int = 8,
-        padding: Padding = Padding.zeros,
     ) -> None:
         super().__init__()
         check_network(widths, embedding, kernel, groups)
-        total, convolution = condition + embedding, Convolution(kernel, groups, padding)
+        total = condition + embedding
 
         def block(inputs: int, outputs: int) -> ResidualBlock:
-            return ResidualBlock(inputs, outputs, total, convolution)
+            return ResidualBlock(inputs, outputs, total, kernel, groups)
 
         def pair(inputs: int, outputs: int) -> "Pair":
             return Pair(block(inputs, outputs), block(outputs, outputs))
@@ -144,14 +106,16 @@ class UNet1d(nn.Module):
         levels = list(zip([actions, *widths], widths, strict=False))
         self.embed = NoiseEmbedding(embedding)
         self.down = nn.ModuleList(pair(inputs, outputs) for inputs, outputs in levels)
-        self.shrink = nn.ModuleList(Shrink(w, padding) for w in widths[:-1])
+        self.shrink = nn.ModuleList(nn.Conv1d(w, w, 3, stride=2, padding=1) for w in widths[:-1])
         self.middle = pair(widths[-1], widths[-1])
         self.up = nn.ModuleList(
             pair(2 * outputs, inputs) for inputs, outputs in reversed(levels[1:])
         )
-        self.grow = nn.ModuleList(Grow(w, padding) for w in reversed(widths[:-1]))
+        self.grow = nn.ModuleList(
+            nn.ConvTranspose1d(w, w, 4, stride=2, padding=1) for w in reversed(widths[:-1])
+        )
         self.last = nn.Sequential(
-            convolution.block(widths[0], widths[0]), nn.Conv1d(widths[0], actions, 1)
+            conv_block(widths[0], widths[0], kernel, groups), nn.Conv1d(widths[0], actions, 1)
         )
 
     def forward(self, x: Tensor, c_noise: Tensor, condition: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from ambient_policy.diffusion.noise import Schedule, Sigma, ddpm_levels
 from ambient_policy.diffusion.precondition import Prediction
 from ambient_policy.diffusion.solve import Call, Solver, solver_calls
 from ambient_policy.errors import unknown
-from ambient_policy.networks.sizes import Padding, check_network
+from ambient_policy.networks.sizes import check_network
 from ambient_policy.settings.checks import Word, require, word, words_to_enums
 
 MAX_LEVELS = 100_000  # of the schedule; real ones have 50 to 1000
@@ -164,11 +164,8 @@ class NetworkSettings:
     kernel: int = 5
     # groups of the group normalisation
     groups: int = 8
-    # what convolutions see beyond the ends of a chunk
-    padding: Word[Padding] = word(Padding.zeros)
 
     def __post_init__(self) -> None:
-        words_to_enums(self)
         check_network(self.widths, self.embedding, self.kernel, self.groups)
 
     def check_encoders(self, cameras: Sequence[str], follows: bool = False) -> None:

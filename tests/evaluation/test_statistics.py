@@ -24,14 +24,12 @@ def width(interval: Interval) -> float:
 
 
 @pytest.mark.parametrize(("successes", "trials"), [(0, 10), (7, 10), (200, 200), (97, 200)])
-def test_wilson_closed_form(successes: int, trials: int) -> None:
-    z, p = stats.norm.ppf(0.975), successes / trials
-    middle = (p + z**2 / (2 * trials)) / (1 + z**2 / trials)
-    half = z / (1 + z**2 / trials) * math.sqrt(p * (1 - p) / trials + z**2 / (4 * trials**2))
-    interval = wilson(successes, trials)
-    assert interval.estimate == p
-    assert interval.low == pytest.approx(middle - half, abs=1e-12)
-    assert interval.high == pytest.approx(middle + half, abs=1e-12)
+@pytest.mark.parametrize("confidence", [0.9, 0.95])
+def test_wilson_is_scipys(successes: int, trials: int, confidence: float) -> None:
+    bounds = stats.binomtest(successes, trials).proportion_ci(confidence, method="wilson")
+    interval = wilson(successes, trials, confidence)
+    assert interval.estimate == successes / trials
+    assert (interval.low, interval.high) == pytest.approx((bounds.low, bounds.high), abs=1e-12)
 
 
 @pytest.mark.slow

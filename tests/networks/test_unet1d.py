@@ -4,14 +4,13 @@ import pytest
 import torch
 
 from ambient_policy.errors import SettingsError
-from ambient_policy.networks.sizes import Padding, check_horizon
-from ambient_policy.networks.unet1d import Grow, Shrink, UNet1d
+from ambient_policy.networks.sizes import check_horizon
+from ambient_policy.networks.unet1d import UNet1d
 
 
-@pytest.mark.parametrize("padding", Padding)
 @pytest.mark.parametrize("widths", [(16,), (16, 32), (16, 32, 64)])
-def test_answer_has_the_shape_of_the_chunk(widths: tuple[int, ...], padding: Padding) -> None:
-    net = UNet1d(3, 5, widths, embedding=16, padding=padding)
+def test_answer_has_the_shape_of_the_chunk(widths: tuple[int, ...]) -> None:
+    net = UNet1d(3, 5, widths, embedding=16)
     assert net(torch.randn(4, 16, 3), torch.rand(4), torch.randn(4, 5)).shape == (4, 16, 3)
 
 
@@ -23,16 +22,6 @@ def test_every_input_reaches_every_step_of_the_answer() -> None:
     for step in (0, 15):
         grads = torch.autograd.grad(net(x, c, o)[0, step].sum(), (x, c, o))
         assert all((g != 0).all() for g in grads)
-
-
-def test_replicated_ends_change_the_ends_alone() -> None:
-    """Inside a chunk both paddings are one network; a constant has no ends when it is repeated."""
-    zeros, repeated = (torch.nn.Sequential(Shrink(4, p), Grow(4, p)) for p in Padding)
-    repeated.load_state_dict(zeros.state_dict())
-    x = torch.randn(2, 4, 16)
-    torch.testing.assert_close(zeros(x)[..., 3:-3], repeated(x)[..., 3:-3])
-    even = repeated(torch.ones(1, 4, 16))
-    torch.testing.assert_close(even[..., :2].repeat(1, 1, 8), even)
 
 
 def test_parameters_of_the_reference_size() -> None:

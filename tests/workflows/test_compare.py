@@ -9,7 +9,9 @@ import pytest
 
 from ambient_policy.cli import perform
 from ambient_policy.errors import AmbientPolicyError, DataError, SettingsError
+from ambient_policy.evaluation.comparison import MARGIN
 from ambient_policy.workflows import comparison
+from ambient_policy.workflows.settings import compose
 
 Overrides = Callable[..., list[str]]
 
@@ -143,3 +145,7 @@ def test_missing_demonstrations_are_said_before_any_training(
         perform("compare", overrides(tmp_path, more))
     with pytest.raises(SettingsError, match=r"arms = \[\], .*comparison=maze"):
         perform("compare", [])
+
+
+def test_the_margin_is_the_same_from_the_command_and_from_python() -> None:
+    assert compose("compare", ["comparison=demo"]).margin == MARGIN
