@@ -63,15 +63,23 @@ def hold(path: Path, patience: float = 0.0) -> Iterator[None]:
         yield
         return
     guard = FileLock(lock, timeout=-1 if math.isinf(patience) else patience, poll_interval=0.05)
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _acquire(guard, path, lock)
-    _HELD.add(holder)
     try:
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _acquire(guard, path, lock)
+        _HELD.add(holder)
         yield
     finally:
         _HELD.discard(holder)
-        lock.unlink(missing_ok=True)  # before it is free: who waits for it sees that it is gone
+        _let_go(guard, lock)
+
+
+def _let_go(guard: FileLock, lock: Path) -> None:
+    """Free a lock, if it is held: also where a Ctrl-C or the disk disturbs its removal."""
+    try:
+        if guard.is_locked:
+            lock.unlink(missing_ok=True)  # before it is free: who waits for it sees that it is gone
+    finally:
         guard.release()
 
 

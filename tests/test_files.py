@@ -119,3 +119,17 @@ def test_a_kill_sets_a_locked_folder_free(tmp_path: Path) -> None:
         holder.kill()
     with hold(tmp_path, patience=10):
         pass
+
+
+def test_a_path_is_free_again_though_its_lock_could_not_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    raised = pytest.raises(KeyboardInterrupt)
+    with monkeypatch.context() as patch, raised as error, hold(tmp_path / "a"):
+        patch.setattr(os, "unlink", stopped)
+    with hold(tmp_path / "a"):  # also while the error, and with it the lock, is still looked at
+        assert error.traceback
+    assert list(tmp_path.iterdir()) == []

@@ -166,7 +166,9 @@ def test_wrong_columns(tmp_path: Path, originals: Any, version: str, key: str, k
     path = sorted(root.glob("data/*/*.parquet"))[-1]
     table = pq.read_table(path)
     pq.write_table(spoil(table, key, kind), path)
-    assert check(root, original) != "read"
+    # all of v3.0 lacks it in one file: episodes have no instruction; of v2.1 one episode does
+    readable = (key, kind, version) == ("task_index", "missing", "v3.0")
+    assert (check(root, original) == "read") == readable
 
 
 def spoil(table: pa.Table, key: str, kind: str) -> pa.Table:

@@ -60,7 +60,7 @@ def read_apart(
     with _lock:
         server = _find_server()
         try:
-            kind, words = server.ask(Reading(read, seconds, MEMORY))
+            kind, words = server.ask(Reading(read, seconds, MEMORY, os.getcwd()))
             if kind == forks.DONE:
                 return server.take()
         except (EOFError, OSError, ValueError, zipfile.BadZipFile):

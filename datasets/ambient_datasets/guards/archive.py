@@ -88,7 +88,8 @@ def _check_folders(path: Path) -> None:
 
 def _folders(folder: Path) -> list[Path]:
     """The folders in a folder but those of chunks."""
-    inner = [Path(entry.path) for entry in os.scandir(folder) if entry.is_dir()]
+    with os.scandir(folder) as entries:
+        inner = [Path(entry.path) for entry in entries if entry.is_dir()]
     if len(inner) > MAX_FOLDERS:
         raise DataError(f"{folder}: {len(inner)} folders, and at most {MAX_FOLDERS} are read.")
     return [place for place in inner if any((place / name).exists() for name in METADATA)]

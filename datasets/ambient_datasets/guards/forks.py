@@ -37,11 +37,14 @@ class Reading:
         read: called there; whatever it changes stays there.
         seconds: after which it is taken to hang [s].
         memory: what it may take beside what the process has [bytes].
+        folder: where it is done: paths may be relative, and who asks may have moved since the
+            program was started.
     """
 
     read: Callable[[], Arrays]
     seconds: float
     memory: int
+    folder: str
 
 
 def serve(parent: int, results: int) -> None:
@@ -98,6 +101,7 @@ def _read(reading: Reading, writable: int, file: BinaryIO) -> None:
     try:
         faulthandler.disable()
         signal.setitimer(signal.ITIMER_REAL, reading.seconds + 1)  # ends it if nobody else does
+        os.chdir(reading.folder)
         _bound_memory(reading.memory)
         Connection(writable, readable=False).send_bytes(perform(reading.read, file))
     finally:

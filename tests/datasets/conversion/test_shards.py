@@ -267,7 +267,7 @@ def test_a_part_with_lost_numbers_is_refused_before_it_counts(
     out = killed_before_joining(source, "parts")
     part = parts_folder(out) / "000000005"
     (part / "data/action/c/0/0").unlink()
-    with pytest.raises(DataError, match=r"nan.*lost.*delete the folder .*000000005 and start"):
+    with pytest.raises(DataError, match=r"lost.*nan.*delete the folder .*000000005 and start"):
         run_in_parts(source, "parts")
     assert open_store(out).episode_ends.tolist() == list(np.cumsum(LENGTHS[:5]))
     shutil.rmtree(part)

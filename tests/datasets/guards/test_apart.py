@@ -42,6 +42,10 @@ def objects() -> Arrays:
     return {"a": np.array([{}], object)}
 
 
+def size(path: Path) -> Arrays:
+    return {"bytes": np.array([path.stat().st_size])}
+
+
 def ids(*imported: Any) -> Arrays:
     """This process, the one that forked it, and how many threads that one has."""
     server = os.getppid()
@@ -91,6 +95,17 @@ def test_one_program_without_threads_forks_for_all_readings(
     assert first[0] != second[0]  # a process for each
     assert first[1] == second[1] != os.getpid()
     assert second[2] == 1
+
+
+def test_relative_paths_are_those_of_who_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program that forks was started in another folder."""
+    for number in (1, 2):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "file").write_bytes(b"x" * number)
+        monkeypatch.chdir(tmp_path / str(number))
+        assert read_apart(Path("file"), PLACE, partial(size, Path("file")))["bytes"] == [number]
 
 
 def test_no_object_comes_back(tmp_path: Path) -> None:
